@@ -1,0 +1,68 @@
+"""The one type that crosses every folder: rows of an impression log, as tensors."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ids:
+    """Ids of one list feature, any number a row, packed end to end.
+
+    Row ``i`` owns the next ``lengths[i]`` entries of ``values``.
+    """
+
+    values: Int[Tensor, " total"]
+    lengths: Int[Tensor, " rows"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Rows ready for the model.
+
+    Attributes
+    ----------
+    ids
+        One column a single-valued id feature: a row of that feature's own table.
+    lists
+        List feature to its ids.
+    numbers
+        One column a number, scaled as its feature says.
+    scene
+        Index of the scene that the row happened in; 0 everywhere when there are no scenes.
+    labels
+        Label to what happened, in the label's unit; NaN where it was not observed.
+    weights
+        Weight column to its values: ``""`` for the whole row, a target's name for that target's.
+    """
+
+    ids: Int[Tensor, "rows fields"]
+    lists: Mapping[str, Ids]
+    numbers: Float[Tensor, "rows numbers"]
+    scene: Int[Tensor, " rows"]
+    labels: Mapping[str, Float[Tensor, " rows"]]
+    weights: Mapping[str, Float[Tensor, " rows"]]
+
+    def __len__(self) -> int:
+        return self.scene.shape[0]
+
+    def apply(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the same rows with ``change`` applied to every tensor."""
+        return Batch(
+            ids=change(self.ids),
+            lists={
+                name: Ids(values=change(ids.values), lengths=change(ids.lengths))
+                for name, ids in self.lists.items()
+            },
+            numbers=change(self.numbers),
+            scene=change(self.scene),
+            labels={name: change(label) for name, label in self.labels.items()},
+            weights={name: change(weight) for name, weight in self.weights.items()},
+        )
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the same rows on ``device``."""
+        return self.apply(lambda tensor: tensor.to(device, non_blocking=True))

@@ -1,0 +1,45 @@
+"""What can go wrong, and whose doing it is.
+
+TrimtabError
+├── InputError        the user's input is wrong: the command line exits with 2
+│   ├── SettingsError     the run file, or a setting given to a function
+│   └── DataError         a log, a side table or a frame
+└── RunError          the run could not go on: the command line exits with 1
+"""
+
+from difflib import get_close_matches
+from collections.abc import Iterable
+
+
+class TrimtabError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(TrimtabError):
+    """The user's input is wrong; the message says where, what was found and what was expected."""
+
+    exit_code = 2
+
+
+class SettingsError(InputError):
+    """A run file or a setting is wrong; one line a problem, all problems at once."""
+
+
+class DataError(InputError):
+    """A log, a side table or a frame does not hold what the settings say."""
+
+
+class RunError(TrimtabError):
+    """Training or writing could not go on; what was saved before is intact."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a name that is not known: the nearest one, else all of them."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return f"Known: {shown}." if known else "There are none."
