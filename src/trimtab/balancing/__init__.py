@@ -1,0 +1,1 @@
+"""Losses of rows to one number a target, and those to gradients."""

@@ -1,0 +1,43 @@
+"""From losses of rows to one number a target: row, target's own, scene and tower weights."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trimtab.balancing.reduction import Denominator, reduce
+from trimtab.batch import Batch
+from trimtab.model import Logits, RankingModel
+
+
+class Objective(nn.Module):
+    """The weighted losses of a batch; weights of targets come later, in the balancer.
+
+    Parameters
+    ----------
+    scales
+        Target to the factor of its loss in each scene, in the order of ``Batch.scene``.
+    """
+
+    scales: Tensor
+
+    def __init__(self, scales: Mapping[str, list[float]], denominator: Denominator) -> None:
+        super().__init__()
+        self.names = list(scales)
+        self.denominator = denominator
+        self.register_buffer("scales", torch.tensor(list(scales.values())), persistent=False)
+
+    def forward(
+        self, model: RankingModel, batch: Batch, logits: Logits
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Return each target's loss."""
+        losses, observed = model.losses(batch, logits), model.observed(batch)
+        row = batch.weights.get("")
+        reduced = {}
+        for name, scale in zip(self.names, self.scales, strict=True):
+            weight = scale[batch.scene]
+            for extra in (row, batch.weights.get(name)):
+                weight = weight if extra is None else weight * extra
+            reduced[name] = reduce(losses[name], weight, observed[name], self.denominator)
+        return reduced

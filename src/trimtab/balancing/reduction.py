@@ -1,0 +1,34 @@
+"""The one place where losses of rows become one number a target."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Denominator = Literal["rows", "observed", "weights"]
+
+
+def reduce(
+    loss: Float[Tensor, " rows"],
+    weight: Float[Tensor, " rows"],
+    observed: Bool[Tensor, " rows"],
+    denominator: Denominator,
+) -> Float[Tensor, ""]:
+    """Return ``sum_i weight_i loss_i / denominator``.
+
+    Parameters
+    ----------
+    denominator
+        ``rows``: all rows of the batch, so that a weight means the same whatever else the batch
+        holds; ``observed``: the rows whose label is known; ``weights``: the sum of their weights.
+        A batch with none observed gives 0.
+    """
+    total = (weight * loss).sum()
+    divisors = {
+        "rows": lambda: torch.full_like(total, len(loss)),
+        "observed": lambda: observed.sum().to(total.dtype),
+        "weights": lambda: (weight * observed).sum(),
+    }
+    divisor = divisors[denominator]()
+    return total / torch.where(divisor > 0, divisor, torch.ones_like(divisor))

@@ -1,0 +1,1 @@
+"""A batch to what the network reads: embedding tables, pooling, numbers."""

@@ -1,0 +1,139 @@
+"""From a batch to what the network reads: pooled embeddings and numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+from trimtab.batch import Batch
+from trimtab.features.tables import Lookup, Tables
+
+SHARED = "shared"
+"""The block of a table row that every target reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a trunk and the targets read.
+
+    Attributes
+    ----------
+    shared
+        Embeddings of all features side by side, then the numbers.
+    own
+        Target to its own embeddings of all features; empty where the run has none.
+    first_order
+        Target to the sum of its own weights of the row's ids; empty where the run has none.
+    scene
+        Index of the row's scene.
+    """
+
+    shared: Float[Tensor, "rows width"]
+    own: Mapping[str, Float[Tensor, "rows fields own_width"]]
+    first_order: Mapping[str, Float[Tensor, "rows 1"]]
+    scene: Int[Tensor, " rows"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdFeature:
+    """One id feature: the table it reads, and for lists how embeddings are pooled."""
+
+    name: str
+    table: str
+    pool: str | None = None
+
+
+class FeatureEncoder(nn.Module):
+    """Embeds and pools the ids, and puts the numbers beside them.
+
+    Parameters
+    ----------
+    single, lists
+        Features with one id a row, in the order of ``Batch.ids``, and with a list of them.
+    tables
+        Embedding table to its rows.
+    numbers
+        How many numbers a row has.
+    width, own_width, first_order
+        Of the shared embeddings, of each target's own, and whether there are first-order weights.
+
+    Attributes
+    ----------
+    out_width, own_out_width
+        Widths of ``Inputs.shared`` and of each of ``Inputs.own``.
+    """
+
+    offsets: Tensor
+
+    def __init__(
+        self,
+        single: Sequence[IdFeature],
+        lists: Sequence[IdFeature],
+        *,
+        tables: Mapping[str, int],
+        numbers: int,
+        targets: Sequence[str],
+        width: int,
+        own_width: int,
+        first_order: bool,
+        deviation: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.lists = list(lists)
+        self.own_targets = list(targets) if own_width else []
+        self.first_targets = list(targets) if first_order else []
+        blocks = {SHARED: width}
+        blocks |= {f"own/{target}": own_width for target in self.own_targets}
+        blocks |= {f"first/{target}": 1 for target in self.first_targets}
+        self.tables = Tables(tables, blocks, deviation)
+        self.splits = [width, own_width * len(self.own_targets), len(self.first_targets)]
+        self.dropout = nn.Dropout(dropout)
+        places = [self.tables.offset[feature.table] for feature in single]
+        self.register_buffer("offsets", torch.tensor(places, dtype=torch.int32), persistent=False)
+        fields = len(single) + len(self.lists)
+        self.out_width = fields * width + numbers
+        self.own_out_width = fields * own_width
+
+    def lookup(self, batch: Batch) -> Lookup:
+        """Return the table rows that ``batch`` needs, single ids first, then list by list."""
+        rows = [(batch.ids + self.offsets).flatten()]
+        for feature in self.lists:
+            rows.append(batch.lists[feature.name].values + self.tables.offset[feature.table])
+        return Lookup.of(torch.cat([part.int() for part in rows]))
+
+    def forward(self, batch: Batch) -> Inputs:
+        """Embed a batch."""
+        gathered = self.tables(self.lookup(batch))
+        rows, fields = batch.ids.shape
+        single, rest = gathered.split([rows * fields, len(gathered) - rows * fields])
+        pooled = [single.view(rows, fields, gathered.shape[1])]
+        pooled += [part.unsqueeze(1) for part in self._pool(batch, rest)]
+        shared, own, first = torch.cat(pooled, 1).split(self.splits, dim=2)
+        # Fields last and contiguous: else how a sum is rounded depends on the number of targets.
+        first_order = first.transpose(1, 2).contiguous().sum(2)
+        return Inputs(
+            shared=self.dropout(torch.cat([shared.flatten(1), batch.numbers], 1)),
+            own=_by_name(self.own_targets, own),
+            first_order=_by_name(self.first_targets, first_order),
+            scene=batch.scene,
+        )
+
+    def _pool(self, batch: Batch, gathered: Tensor) -> list[Float[Tensor, "rows width"]]:
+        """Pool the embeddings of each list feature."""
+        sizes = [len(batch.lists[feature.name].values) for feature in self.lists]
+        pooled = []
+        for feature, values in zip(self.lists, gathered.split(sizes), strict=True):
+            lengths = batch.lists[feature.name].lengths
+            starts = lengths.cumsum(0) - lengths
+            places = torch.arange(len(values), device=values.device)
+            pooled.append(embedding_bag(places, values, starts, mode=feature.pool or "mean"))
+        return pooled
+
+
+def _by_name(names: Sequence[str], columns: Float[Tensor, "rows ... columns"]) -> dict[str, Tensor]:
+    """Give each name its equal share of the last axis."""
+    return dict(zip(names, columns.chunk(len(names), dim=-1), strict=True)) if names else {}

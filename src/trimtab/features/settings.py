@@ -1,0 +1,20 @@
+"""The ``[embedding]`` table of the run file."""
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from trimtab.settings import Settings
+
+
+class EmbeddingSettings(Settings):
+    """How ids become vectors."""
+
+    width: PositiveInt = 16
+    """Width of the embeddings that all targets share."""
+    own_width: NonNegativeInt = 4
+    """Width of the embeddings that each target has for itself; 0 for none."""
+    first_order: bool = True
+    """Whether each target also has one weight for every id, added to its logit."""
+    deviation: PositiveFloat = 0.01
+    """Standard deviation of the embeddings' start."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the shared representation's inputs set to zero in training."""

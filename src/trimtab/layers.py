@@ -1,0 +1,100 @@
+"""Blocks that more than one part is built from."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trimtab.settings import Settings
+
+Activation = Literal["relu", "silu", "gelu", "tanh", "identity"]
+Normalisation = Literal["none", "layer", "batch"]
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "identity": nn.Identity,
+}
+_NORMALISATIONS: dict[str, type[nn.Module]] = {
+    "none": nn.Identity,
+    "layer": nn.LayerNorm,
+    "batch": nn.BatchNorm1d,
+}
+
+
+class MLP(nn.Sequential):
+    """Linear layers, each followed by normalisation, activation and dropout.
+
+    Attributes
+    ----------
+    out_width
+        Width of the output; ``in_width`` when there are no layers.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        widths: Sequence[int],
+        *,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        norm: Normalisation = "none",
+    ) -> None:
+        layers: list[nn.Module] = []
+        self_width = in_width
+        for width in widths:
+            layers.append(nn.Linear(self_width, width))
+            layers.append(_NORMALISATIONS[norm](width))
+            layers.append(_ACTIVATIONS[activation]())
+            layers.append(nn.Dropout(dropout))
+            self_width = width
+        kept = [layer for layer in layers if not _is_nothing(layer)]
+        super().__init__(*kept)
+        self.out_width = self_width
+
+    def forward(self, x: Float[Tensor, "rows in_width"]) -> Float[Tensor, "rows out_width"]:
+        """Apply every layer in turn."""
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+def _is_nothing(layer: nn.Module) -> bool:
+    return type(layer) is nn.Identity or getattr(layer, "p", None) == 0.0
+
+
+def seed_of(seed: int, name: str) -> int:
+    """Return a seed for the parameter ``name``: the same whatever else the model holds."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7], "big")
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Give every part of ``model`` its start, drawn from the seed and the part's own name.
+
+    Adding a target or a feature changes no other part's start (but for the first layer over the
+    features, whose shape changes).
+    """
+    with torch.random.fork_rng(devices=[]):
+        for name, part in model.named_modules():
+            reset = getattr(part, "reset_parameters", None)
+            if reset is not None:
+                torch.manual_seed(seed_of(seed, name))
+                reset()
+
+
+class TowerSettings(Settings):
+    """The ``[tower]`` table: the hidden layers between the trunk and the heads."""
+
+    widths: list[int] = [32]
+    """Widths of the hidden layers of each tower; none is allowed."""
+    activation: Activation = "relu"
+    """What follows each layer."""
+    dropout: float = 0.0
+    """Share of hidden values set to zero in training."""
+    norm: Normalisation = "none"
+    """Normalisation of each layer's output."""

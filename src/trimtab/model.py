@@ -1,0 +1,132 @@
+"""The ranking model: features, trunk, towers and targets, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from trimtab.batch import Batch
+from trimtab.features.encoder import FeatureEncoder, Inputs
+from trimtab.targets.base import Given, Target
+from trimtab.towers import Tower
+from trimtab.trunks.base import Trunk
+
+Logits = dict[str, Tensor]
+
+
+class RankingModel(nn.Module):
+    """Features -> trunk -> a tower a scene -> logits of every target.
+
+    Parameters
+    ----------
+    towers
+        Scene to its tower, in the order of ``Batch.scene``.
+    staged
+        Whether each row passes through every tower; else a row has the tower of its scene.
+    given
+        Target to the target right before it in a funnel.
+    """
+
+    present: Tensor
+
+    def __init__(
+        self,
+        features: FeatureEncoder,
+        trunk: Trunk,
+        towers: Mapping[str, Tower],
+        targets: Mapping[str, Target],
+        *,
+        staged: bool,
+        given: Mapping[str, str],
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.trunk = trunk
+        self.towers = nn.ModuleDict(towers)
+        self.targets = nn.ModuleDict(targets)
+        self.staged = staged
+        self.given = dict(given)
+        present = [[staged or t in tower.heads for tower in towers.values()] for t in targets]
+        self.register_buffer("present", torch.tensor(present), persistent=False)
+
+    def forward(self, batch: Batch) -> Logits:
+        """Return each target's logits, ``[rows, head width]``; zeros where its scene has no head."""
+        inputs = self.features(batch)
+        tasks = self.trunk(inputs)
+        parts = [
+            (rows, tower({task: x[rows] for task, x in tasks.items()}))
+            for rows, tower in self._rows_of_towers(inputs)
+        ]
+        logits = {}
+        for name in self.targets:
+            own = [(rows, part[name]) for rows, part in parts if name in part]
+            logits[name] = _merge(own, len(batch)) + inputs.first_order.get(name, 0.0)
+        return logits
+
+    def _rows_of_towers(self, inputs: Inputs) -> list[tuple[Tensor | slice, nn.Module]]:
+        """Return which rows go through which tower."""
+        towers = list(self.towers.values())
+        if self.staged or len(towers) == 1:
+            return [(slice(None), tower) for tower in towers]
+        rows = [(inputs.scene == i).nonzero().view(-1) for i in range(len(towers))]
+        return [(r, tower) for r, tower in zip(rows, towers, strict=True) if len(r)]
+
+    def losses(self, batch: Batch, logits: Logits) -> dict[str, Float[Tensor, " rows"]]:
+        """Return each target's loss of every row, 0 where it has no head or was not observed."""
+        losses = {}
+        for name, target in self.targets.items():
+            loss = target.loss(logits[name], batch.labels, self._given(name, logits, batch.labels))
+            losses[name] = torch.where(self.has(name, batch), loss, torch.zeros_like(loss))
+        return losses
+
+    def observed(self, batch: Batch) -> dict[str, Bool[Tensor, " rows"]]:
+        """Return for each target the rows whose label is known and whose scene has it."""
+        return {
+            name: self.has(name, batch) & ~target.label(batch.labels).isnan()
+            for name, target in self.targets.items()
+        }
+
+    def has(self, name: str, batch: Batch) -> Bool[Tensor, " rows"]:
+        """Return the rows whose scene has the target."""
+        return self.present[list(self.targets).index(name)][batch.scene]
+
+    def predict(self, logits: Logits) -> dict[str, Float[Tensor, " rows"]]:
+        """Return each target's prediction over all rows, in its unit.
+
+        Beside a conditional target ``b`` stands ``b_given_a``, its prediction where ``a`` happens.
+        """
+        out = {}
+        for name, target in self.targets.items():
+            out[name] = target.predict(logits[name], self._given(name, logits, {}))
+            if name in self.given:
+                alone = Given(steps=(), happened=torch.ones_like(out[name]))
+                out[f"{name}_given_{self.given[name]}"] = target.predict(logits[name], alone)
+        return out
+
+    def finish(self, batch: Batch, logits: Logits) -> None:
+        """Let each target learn what needs the trained model, from training rows."""
+        for name, target in self.targets.items():
+            target.finish(logits[name], batch.labels, self._given(name, logits, batch.labels))
+
+    def _given(self, name: str, logits: Logits, labels: Mapping[str, Tensor]) -> Given:
+        """Return the steps before a target, first step first."""
+        parent = self.given.get(name)
+        ones = torch.ones_like(logits[name][:, 0])
+        happened = labels.get(parent, ones) if parent else ones
+        steps: list[Tensor] = []
+        while parent is not None:
+            steps.insert(0, self.targets[parent].log_odds(logits[parent]))
+            parent = self.given.get(parent)
+        return Given(steps=tuple(steps), happened=happened)
+
+
+def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], rows: int) -> Tensor:
+    """Put the towers' logits of one target back into the order of the batch."""
+    place, first = parts[0] if parts else (slice(None), torch.zeros(rows, 1))
+    if isinstance(place, slice):
+        return first
+    merged = first.new_zeros(rows, first.shape[1])
+    for place, part in parts:
+        merged = merged.index_copy(0, place, part)
+    return merged

@@ -1,0 +1,69 @@
+"""Shared bottom: one network whose output every task reads."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from jaxtyping import Float
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from trimtab.features.encoder import Inputs
+from trimtab.layers import MLP, Activation, Normalisation
+from trimtab.trunks.base import Trunk, TrunkSettings, trunks
+
+
+@trunks.register("shared_bottom")
+class SharedBottomSettings(TrunkSettings):
+    """One network for all tasks (Caruana, Machine Learning 1997)."""
+
+    kind: Literal["shared_bottom"] = "shared_bottom"
+    widths: list[PositiveInt] = [64, 32, 16]
+    """Widths of the layers."""
+    activation: Activation = "relu"
+    """What follows each layer."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of hidden values set to zero in training."""
+    norm: Normalisation = "none"
+    """Normalisation of each layer's output."""
+
+    def tasks(self, targets: Sequence[str]) -> dict[str, str]:
+        """Put every target into one task."""
+        return dict.fromkeys(targets, "all")
+
+    def build(self, in_width: int, own_width: int, tasks: Sequence[str]) -> "SharedBottom":
+        """Build the network."""
+        return SharedBottom(
+            in_width,
+            tasks,
+            widths=self.widths,
+            activation=self.activation,
+            dropout=self.dropout,
+            norm=self.norm,
+        )
+
+
+class SharedBottom(Trunk):
+    """``h = f(x)``, the same for every task (Caruana, Machine Learning 1997)."""
+
+    def __init__(
+        self,
+        in_width: int,
+        tasks: Sequence[str],
+        *,
+        widths: Sequence[int],
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        norm: Normalisation = "none",
+    ) -> None:
+        super().__init__()
+        self.tasks = list(tasks)
+        self.bottom = MLP(in_width, widths, activation=activation, dropout=dropout, norm=norm)
+        self.out_width = self.bottom.out_width
+
+    def forward(self, inputs: Inputs) -> dict[str, Float[Tensor, "rows out_width"]]:
+        """Return the one representation under every task's name."""
+        return dict.fromkeys(self.tasks, self.bottom(inputs.shared))
+
+    def shared_parameters(self) -> Iterator[nn.Parameter]:
+        """Return all parameters."""
+        return self.bottom.parameters()
