@@ -1,0 +1,105 @@
+"""Encoded logs on disk, so that a second run starts at once."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from trimtab.data.columns import Columns, Names
+
+VERSION = 2
+"""Raised whenever encoded columns change their meaning."""
+
+MANIFEST = "manifest.json"
+
+
+def folder() -> Path:
+    """Return where caches live: ``$TRIMTAB_CACHE``, else the user's cache folder."""
+    root = os.environ.get("TRIMTAB_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "trimtab"
+
+
+def key(settings: str, files: Iterable[Path]) -> str:
+    """Return the name of the cache for these settings and the files as they are now."""
+    digest = hashlib.sha256(f"{VERSION}\n{settings}".encode())
+    for path in files:
+        status = path.stat()
+        digest.update(f"\n{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:24]
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[Path]:
+    """Yield a new folder, which is sealed and takes the name ``place`` when the block ends well."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+    try:
+        yield temporary
+        seal(temporary)
+        _publish(temporary, place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def seal(place: Path) -> None:
+    """Write the manifest: size and checksum of every file under ``place``."""
+    (place / MANIFEST).write_text(json.dumps(_contents(place)), encoding="utf-8")
+
+
+def intact(place: Path) -> bool:
+    """Say whether every file is as it was when ``place`` was sealed, and no file has come in."""
+    try:
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        return bool(manifest == _contents(place))
+    except (OSError, ValueError):
+        return False
+
+
+def write(columns: Columns, place: Path) -> None:
+    """Write columns as one ``.npy`` file an array, and their names."""
+    place.mkdir()
+    for name, array in columns.arrays.items():
+        np.save(place / f"{name}.npy", np.ascontiguousarray(array))
+    (place / "names.json").write_text(json.dumps(asdict(columns.names)), encoding="utf-8")
+
+
+def read(place: Path) -> Columns:
+    """Map what ``write`` left into memory."""
+    names = json.loads((place / "names.json").read_text(encoding="utf-8"))
+    return Columns(
+        names=Names(**{kind: tuple(columns) for kind, columns in names.items()}),
+        arrays={path.stem: np.load(path, mmap_mode="r") for path in place.glob("*.npy")},
+    )
+
+
+def _publish(temporary: Path, place: Path) -> None:
+    """Give a sealed folder its name, unless another run was first; a broken one gives way."""
+    if not intact(place):
+        shutil.rmtree(place, ignore_errors=True)
+        with suppress(OSError):
+            temporary.rename(place)
+
+
+def _contents(place: Path) -> dict[str, list[int]]:
+    return {
+        path.relative_to(place).as_posix(): _checksum(path)
+        for path in sorted(place.rglob("*"))
+        if path.is_file() and path != place / MANIFEST
+    }
+
+
+def _checksum(path: Path) -> list[int]:
+    value, size = 0, 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            value = zlib.crc32(block, value)
+            size += len(block)
+    return [size, value]

@@ -1,0 +1,74 @@
+"""Encoded rows as flat columns, and batches gathered from them by one index."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trimtab.batch import Batch, Ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """The names of the columns of each array, in order."""
+
+    ids: tuple[str, ...]
+    numbers: tuple[str, ...]
+    lists: tuple[str, ...]
+    labels: tuple[str, ...]
+    weights: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Rows of a log, encoded; the arrays may be memory-mapped.
+
+    Attributes
+    ----------
+    arrays
+        ``ids`` int32 [rows, ids], ``numbers`` float32 [rows, numbers], ``labels`` float32
+        [rows, labels] with NaN for "not observed", ``weights`` float32 [rows, weights], ``scene``
+        int64 [rows], ``user`` int64 [rows] (a number a user), and for list feature ``i``
+        ``values.i`` int32 [total] with ``offsets.i`` int64 [rows + 1].
+    """
+
+    names: Names
+    arrays: Mapping[str, NDArray[np.generic]]
+
+    def __len__(self) -> int:
+        return len(self.arrays["scene"])
+
+    def batch(self, index: NDArray[np.int64]) -> Batch:
+        """Gather the rows of ``index``, in its order."""
+        ids, numbers, labels, weights, scene = (
+            torch.from_numpy(np.take(self.arrays[name], index, axis=0))
+            for name in ("ids", "numbers", "labels", "weights", "scene")
+        )
+        return Batch(
+            ids=ids,
+            lists={name: self._lists(i, index) for i, name in enumerate(self.names.lists)},
+            numbers=numbers,
+            scene=scene,
+            labels={name: labels[:, i] for i, name in enumerate(self.names.labels)},
+            weights={name: weights[:, i] for i, name in enumerate(self.names.weights)},
+        )
+
+    def _lists(self, feature: int, index: NDArray[np.int64]) -> Ids:
+        offsets = self.arrays[f"offsets.{feature}"]
+        starts = np.take(offsets, index)
+        lengths = np.take(offsets, index + 1) - starts
+        ends = np.cumsum(lengths)
+        places = np.repeat(starts - (ends - lengths), lengths) + np.arange(
+            ends[-1] if len(ends) else 0
+        )
+        return Ids(
+            values=torch.from_numpy(np.take(self.arrays[f"values.{feature}"], places)),
+            lengths=torch.from_numpy(lengths),
+        )
+
+    def label(self, name: str) -> NDArray[np.float32]:
+        """Return one label of every row."""
+        labels = np.asarray(self.arrays["labels"], dtype=np.float32)
+        return labels[:, self.names.labels.index(name)]

@@ -1,0 +1,77 @@
+"""What every kind of feature is: settings that learn from training rows, then encode any rows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trimtab.data.vocabulary import Vocabulary
+from trimtab.registry import Registry
+from trimtab.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """One feature's columns, by name: single ids, numbers, and lists (values, lengths)."""
+
+    ids: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
+    numbers: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    lists: Mapping[str, tuple[NDArray[np.int32], NDArray[np.int32]]] = field(default_factory=dict)
+
+
+class Learnt(ABC):
+    """What a feature learnt from training rows; turns a raw column into encoded ones."""
+
+    @abstractmethod
+    def encode(self, column: pl.Series) -> Encoded:
+        """Encode raw values; raise ``DataError`` for values that the kind cannot hold."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in a few words what was learnt, for people."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return the small learnt numbers, as JSON."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table that the ids point into; 0 where there is none."""
+        return 0
+
+
+class FeatureSettings(Settings, ABC):
+    """The settings of one feature, as written under ``[features]``."""
+
+    kind: str
+    column: str | None = None
+    """Column of the data; the feature's own name when left out."""
+    shares: str | None = None
+    """Feature whose vocabulary and embedding table this one uses too."""
+
+    @abstractmethod
+    def learn(self, column: pl.Series, shared: Vocabulary | None) -> Learnt:
+        """Learn from the raw training values; ``shared`` is the vocabulary of ``shares``."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any], vocabulary: Vocabulary | None) -> Learnt:
+        """Rebuild what ``learn`` returned from its state and its vocabulary."""
+
+    def vocabulary(self, learnt: Any) -> Vocabulary | None:
+        """Return the vocabulary that this feature owns, or None."""
+        return None
+
+    def table(self, name: str) -> str | None:
+        """Return the name of the embedding table that the feature reads, or None."""
+        return None
+
+    def pooling(self) -> str | None:
+        """Return how the embeddings of a row's list are pooled, or None for a single value."""
+        return None
+
+
+features: Registry[FeatureSettings] = Registry("features")

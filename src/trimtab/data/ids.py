@@ -1,0 +1,117 @@
+"""The feature kind ``ids``: a list of values a row, their embeddings pooled."""
+
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field, PositiveInt
+
+from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
+from trimtab.data.spelling import spelled
+from trimtab.data.vocabulary import Vocabulary
+from trimtab.errors import DataError
+
+
+@features.register("ids")
+class IdsSettings(FeatureSettings):
+    """A list column, or text with a separator."""
+
+    kind: Literal["ids"] = "ids"
+    separator: str | None = Field(default=None, min_length=1)
+    """What stands between the values where the column is text."""
+    least_rows: PositiveInt = 2
+    """Values that stand fewer times in the training rows share the row of values never seen."""
+    last: PositiveInt = 50
+    """Keep at most this many values of a row, the last ones."""
+    pool: Literal["mean", "sum"] = "mean"
+    """How a row's embeddings become one; a row without values gets zeros."""
+
+    def learn(self, column: pl.Series, shared: Vocabulary | None) -> "LearntIds":
+        """Learn the vocabulary of the list's values, unless it is another feature's."""
+        values = shared or Vocabulary.learn(
+            as_lists(column, self.separator, self.last).explode(), self.least_rows
+        )
+        return LearntIds(column.name, values, self.separator, self.last)
+
+    def restore(self, state: dict[str, Any], vocabulary: Vocabulary | None) -> "LearntIds":
+        """Rebuild from the vocabulary."""
+        assert vocabulary is not None
+        return LearntIds(state["name"], vocabulary, self.separator, self.last)
+
+    def vocabulary(self, learnt: "LearntIds") -> Vocabulary | None:
+        """Return the vocabulary, when it is this feature's own."""
+        return learnt.vocabulary if self.shares is None else None
+
+    def table(self, name: str) -> str:
+        """Return the feature's own table, or the one that it shares."""
+        return self.shares or name
+
+    def pooling(self) -> str:
+        """Return how lists are pooled."""
+        return self.pool
+
+
+class LearntIds(Learnt):
+    """A vocabulary, and how a row's list is read."""
+
+    def __init__(self, name: str, vocabulary: Vocabulary, separator: str | None, last: int) -> None:
+        self.name = name
+        self.vocabulary = vocabulary
+        self.separator = separator
+        self.last = last
+
+    def encode(self, column: pl.Series) -> Encoded:
+        """Return the ids of all rows end to end, and how many each row has."""
+        lists = as_lists(column, self.separator, self.last)
+        lengths = lists.list.len().to_numpy().astype(np.int32, copy=True)
+        values = lists.filter(lists.list.len() > 0).explode()
+        return Encoded(lists={self.name: (self.vocabulary.encode(values), lengths)})
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table."""
+        return self.vocabulary.rows
+
+    def describe(self) -> str:
+        """Say how many values there are."""
+        return f"lists of {len(self.vocabulary.values):,} values"
+
+    def state(self) -> dict[str, Any]:
+        """Return the feature's name."""
+        return {"name": self.name}
+
+
+def as_lists(column: pl.Series, separator: str | None, last: int) -> pl.Series:
+    """Return a list column without nulls: of rows, or in them.
+
+    Raises
+    ------
+    DataError
+        When the column is neither a list nor text with a separator.
+    """
+    lists = _lists(column, separator)
+    if lists.dtype.inner.is_float():  # type: ignore[attr-defined]
+        lists = lists.list.eval(pl.element().fill_nan(None))
+    lists = lists.list.drop_nulls().list.tail(last)
+    if lists.null_count():
+        empty = pl.lit([], lists.dtype)
+        lists = lists.to_frame().select(pl.col(lists.name).fill_null(empty))[lists.name]
+    return lists
+
+
+def _lists(column: pl.Series, separator: str | None) -> pl.Series:
+    """Return a column of lists as it is, and text split where a separator is named."""
+    if isinstance(column.dtype, pl.Array):
+        return column.arr.to_list()
+    if isinstance(column.dtype, pl.List):
+        return column
+    if column.null_count() == len(column):
+        return column.cast(pl.Null).cast(pl.List(pl.String))
+    if separator is None:
+        raise DataError(
+            f"features.{column.name}: kind 'ids' expects a column of lists, or text with "
+            f'separator = ","; found {column.dtype}.'
+        )
+    lists = spelled(column, f"features.{column.name}").str.split(separator)
+    stripped = lists.list.eval(pl.element().str.strip_chars())
+    return stripped.list.eval(pl.element().filter(pl.element() != ""))

@@ -1,0 +1,193 @@
+"""The feature kind ``number``: a quantity, scaled, or cut into quantile buckets."""
+
+from abc import abstractmethod
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
+from trimtab.data.vocabulary import MISSING, Vocabulary
+from trimtab.errors import DataError
+
+Values = NDArray[np.float64]
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Numbers are encoded in 32 bits; larger ones would become infinite."""
+
+
+@features.register("number")
+class NumberSettings(FeatureSettings):
+    """A quantity. A value that is missing is flagged where training rows miss it too."""
+
+    kind: Literal["number"] = "number"
+    scale: Literal["standard", "log", "quantile", "none"] = "standard"
+    """``standard``: mean 0, deviation 1; ``log``: the same of sign(x) log(1 + |x|); ``quantile``:
+    a row of an embedding table for each bucket of quantiles; ``none``: as it is."""
+    buckets: int = Field(default=32, ge=2)
+    """Buckets of ``quantile``."""
+
+    def learn(self, column: pl.Series, shared: Vocabulary | None) -> Learnt:
+        """Learn the scale, or the edges of the buckets."""
+        values, present = as_numbers(column)
+        scale = _SCALES[self.scale]
+        return scale.learn(column.name, values[present], present, self.buckets)
+
+    def restore(self, state: dict[str, Any], vocabulary: Vocabulary | None) -> Learnt:
+        """Rebuild from the learnt numbers."""
+        scale = _SCALES[self.scale]
+        return scale(**state)
+
+    def table(self, name: str) -> str | None:
+        """Return the table of the buckets, if the scale has them."""
+        return name if self.scale == "quantile" else None
+
+
+def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
+    """Return values as float64 (0 where missing) and which are present.
+
+    Raises
+    ------
+    DataError
+        When the column is not numeric or holds an infinity.
+    """
+    if column.null_count() == len(column):
+        column = column.cast(pl.Float64)
+    if column.dtype.is_temporal():
+        column = column.to_physical()
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        kind = "ids" if isinstance(column.dtype, pl.List | pl.Array) else "id"
+        raise DataError(
+            f"features.{column.name}: kind 'number' expects numbers, found {column.dtype} such as "
+            f"{column.drop_nulls().head(1).to_list()[0]!r}. Should it be kind {kind!r}?"
+        )
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    present = ~np.isnan(values)
+    infinite = np.abs(values) > LARGEST
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise DataError(
+            f"features.{column.name}: row {row:,} is {values[row]:g}; expected finite numbers."
+        )
+    return np.where(present, values, 0.0), present
+
+
+class Scaled(Learnt):
+    """``(f(x) - center) / deviation``, with 0 for a missing value, and a flag that says so."""
+
+    def __init__(self, name: str, center: float, deviation: float, flagged: bool) -> None:
+        self.name = name
+        self.center = center
+        self.deviation = deviation
+        self.flagged = flagged
+
+    @classmethod
+    def learn(cls, name: str, values: Values, present: NDArray[np.bool_], buckets: int) -> "Scaled":
+        """Learn mean and deviation of ``f(x)``; a constant keeps deviation 1."""
+        values = cls.transform(values)
+        center = float(values.mean()) if len(values) else 0.0
+        deviation = float(values.std()) if len(values) else 0.0
+        varies = deviation > 1e-12 * float(np.abs(values).max(initial=0.0))  # more than rounding
+        return cls(name, center, deviation if varies else 1.0, not bool(present.all()))
+
+    @staticmethod
+    @abstractmethod
+    def transform(values: Values) -> Values:
+        """Return ``f(x)``."""
+
+    def encode(self, column: pl.Series) -> Encoded:
+        """Return the scaled number, and its flag where training rows missed some."""
+        values, present = as_numbers(column)
+        scaled = (self.transform(values) - self.center) / self.deviation
+        numbers = {self.name: np.where(present, scaled, 0.0).astype(np.float32)}
+        if self.flagged:
+            numbers[f"{self.name} is missing"] = (~present).astype(np.float32)
+        return Encoded(numbers=numbers)
+
+    def describe(self) -> str:
+        """Say mean and deviation."""
+        return f"mean {self.center:.4g}, deviation {self.deviation:.4g}"
+
+    def state(self) -> dict[str, Any]:
+        """Return the learnt numbers."""
+        return dict(vars(self))
+
+
+class Standard(Scaled):
+    """Mean 0, deviation 1."""
+
+    @staticmethod
+    def transform(values: Values) -> Values:
+        """Return the values themselves."""
+        return values
+
+
+class Log(Scaled):
+    """Mean 0, deviation 1 of ``sign(x) log(1 + |x|)``."""
+
+    @staticmethod
+    def transform(values: Values) -> Values:
+        """Return the signed logarithm."""
+        return np.sign(values) * np.log1p(np.abs(values))
+
+
+class Unscaled(Standard):
+    """The values as they are."""
+
+    @classmethod
+    def learn(
+        cls, name: str, values: Values, present: NDArray[np.bool_], buckets: int
+    ) -> "Unscaled":
+        """Learn only whether some are missing."""
+        return cls(name, 0.0, 1.0, not bool(present.all()))
+
+
+class Quantiles(Learnt):
+    """A bucket for each quantile range; row 0 of the table is for a missing value."""
+
+    def __init__(self, name: str, edges: list[float]) -> None:
+        self.name = name
+        self.edges = edges
+
+    @classmethod
+    def learn(
+        cls, name: str, values: Values, present: NDArray[np.bool_], buckets: int
+    ) -> "Quantiles":
+        """Learn the edges: half of them cut the rows equally, half the distinct values.
+
+        Where most rows hold one value (capital gains of 0), equal shares of rows alone would put
+        all the others into a bucket or two.
+        """
+        shares = np.linspace(0, 1, buckets + 1)[1:-1]
+        halves = ((values, shares[::2]), (np.unique(values), shares[1::2]))
+        edges = [np.quantile(some, at) for some, at in halves if len(some)]
+        return cls(name, [float(edge) for edge in np.unique(np.concatenate([values[:0], *edges]))])
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table."""
+        return len(self.edges) + 2
+
+    def encode(self, column: pl.Series) -> Encoded:
+        """Return the bucket of every value: ``edges[i - 1] < x <= edges[i]`` is bucket i."""
+        values, present = as_numbers(column)
+        bucket = np.searchsorted(np.asarray(self.edges), values, side="left") + 1
+        return Encoded(ids={self.name: np.where(present, bucket, MISSING).astype(np.int32)})
+
+    def describe(self) -> str:
+        """Say how many buckets there are."""
+        return f"{len(self.edges) + 1} buckets"
+
+    def state(self) -> dict[str, Any]:
+        """Return the edges."""
+        return {"name": self.name, "edges": self.edges}
+
+
+_SCALES: dict[str, type[Standard] | type[Log] | type[Unscaled] | type[Quantiles]] = {
+    "standard": Standard,
+    "log": Log,
+    "quantile": Quantiles,
+    "none": Unscaled,
+}

@@ -1,0 +1,253 @@
+"""Logs and side tables, as files or frames, to one Polars frame."""
+
+import glob
+import gzip
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from trimtab.errors import DataError, nearest
+
+MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "\\N"]
+"""What a CSV may hold for a value that is not there."""
+
+
+def _csv(path: Path) -> pl.DataFrame:
+    table = pl.read_csv(
+        path,
+        separator=_separator(path),
+        null_values=MISSING,
+        infer_schema_length=None,
+        encoding="utf8-lossy",
+        try_parse_dates=True,
+        glob=False,
+    )
+    return table.filter(~pl.all_horizontal(pl.all().is_null()))  # Empty lines are no rows.
+
+
+def _separator(path: Path) -> str:
+    """Return what stands most often between the column names, outside quotes."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        header = file.readline(1 << 20).decode("utf-8", errors="replace")
+    names = re.sub(r'"[^"]*"', "", header)
+    return max(",;\t|", key=names.count)
+
+
+def _parquet(path: Path) -> pl.DataFrame:
+    return pl.read_parquet(path, hive_partitioning=False, glob=False)
+
+
+def _arrow(path: Path) -> pl.DataFrame:
+    with path.open("rb") as file:
+        stream = file.read(6) != b"ARROW1"
+    with path.open("rb") as file:
+        return pl.read_ipc_stream(file) if stream else pl.read_ipc(file)
+
+
+_READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".parquet": _parquet,
+    ".pq": _parquet,
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".csv.gz": _csv,
+    ".tsv.gz": _csv,
+    ".arrow": _arrow,
+    ".feather": _arrow,
+    ".ipc": _arrow,
+}
+
+
+def files(source: str | Sequence[str]) -> list[Path]:
+    """Return the files that ``source`` stands for, sorted within each pattern.
+
+    Raises
+    ------
+    DataError
+        When a path, pattern or folder holds no file that can be read.
+    """
+    sources = [source] if isinstance(source, str) else list(source)
+    found = [path for one in sources for path in _expand(one)]
+    if not found:
+        raise DataError("data.log: no files are named.")
+    return found
+
+
+def _expand(source: str) -> list[Path]:
+    if not source:
+        raise DataError("an empty path is named; expected a file, folder or pattern.")
+    path = Path(source)
+    if path.exists():
+        return _inside(path) if path.is_dir() else [path]
+    matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
+    if not matches:
+        raise DataError(f"{source}: no such file, folder or pattern with matches.")
+    folders = [match for match in matches if match.is_dir()]
+    return sorted({*matches} - {*folders} | {file for one in folders for file in _inside(one)})
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return the files in a folder and below it; names starting with ``.`` or ``_`` are no data."""
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and _suffix(path) in _READERS
+        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    ]
+    if not found:
+        raise DataError(f"{folder}: the folder holds no file ending in {', '.join(_READERS)}.")
+    return found
+
+
+def _suffix(path: Path) -> str:
+    last = path.suffix.lower()
+    return (Path(path.stem).suffix.lower() + last) if last == ".gz" else last
+
+
+def read(source: str | Sequence[str]) -> pl.DataFrame:
+    """Read one table from a file, a glob, a folder, or a list of them.
+
+    Raises
+    ------
+    DataError
+        When a file is missing, empty, cut short, of an unknown format, or when the files of one
+        table do not have the same columns.
+    """
+    paths = files(source)
+    frames = [_read_one(path) for path in paths]
+    first, *others = frames
+    for path, frame in zip(paths[1:], others, strict=True):
+        odd = set(frame.columns) ^ set(first.columns)
+        if odd:
+            raise DataError(
+                f"{path}: columns differ from {paths[0]}: {', '.join(sorted(odd))} "
+                "is in only one of them. Files of one table have the same columns."
+            )
+    filled = {path: f for path, f in zip(paths, frames, strict=True) if not f.is_empty()}
+    if not filled:
+        raise DataError(f"{paths[0]}: the table has no rows.")
+    return _concatenate({path: _untyped(f) for path, f in filled.items()})
+
+
+def _untyped(frame: pl.DataFrame) -> pl.DataFrame:
+    """Take the type from columns without a value, which is only a reader's guess."""
+    missing = [name for name in frame.columns if frame[name].null_count() == len(frame)]
+    return frame.with_columns(pl.col(missing).cast(pl.Null))
+
+
+def _concatenate(frames: dict[Path, pl.DataFrame]) -> pl.DataFrame:
+    """Put files of the same columns under one another; numbers widen, and text wins over all."""
+    columns = next(iter(frames.values())).columns
+    for column in columns:
+        seen: dict[pl.DataType, Path] = {}
+        for path, frame in frames.items():
+            dtype = frame.schema[column]
+            for other, place in seen.items():
+                if not _go_together(dtype, other):
+                    raise DataError(
+                        f"{path}: column {column!r} is {dtype} here and {other} in {place}. "
+                        "Files of one table have the same columns, of the same types."
+                    )
+            seen.setdefault(dtype, path)
+    return pl.concat([f.select(columns) for f in frames.values()], how="vertical_relaxed")
+
+
+def _go_together(one: pl.DataType, other: pl.DataType) -> bool:
+    """Say whether one type holds both: not the counts behind times, nor lists among text."""
+    if one == other or pl.Null in (one, other):
+        return True
+    mixed_times = one.is_temporal() != other.is_temporal() and pl.String not in (one, other)
+    if mixed_times or one.is_nested() != other.is_nested():
+        return False
+    parts = [pl.DataFrame(schema={"": dtype}) for dtype in (one, other)]
+    try:
+        pl.concat(parts, how="vertical_relaxed")
+    except pl.exceptions.PolarsError:
+        return False
+    return True
+
+
+_BROKEN = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    EOFError,
+    ValueError,
+)
+"""What Polars raises for a broken file."""
+
+
+def _read_one(path: Path) -> pl.DataFrame:
+    reader = _READERS.get(_suffix(path))
+    if reader is None:
+        raise DataError(f"{path}: expected a file ending in {', '.join(_READERS)}.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty.")
+    try:
+        return reader(path)
+    except _BROKEN as error:
+        raise DataError(
+            f"{path}: cannot be read as {_suffix(path)[1:]}: {_first_line(error)}. "
+            "Is the file cut short, or of another format than its name says?"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200].rstrip(". ")
+
+
+_PROTOCOLS = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
+"""What tables of other libraries have, one or another."""
+
+_UNREADABLE = (
+    pl.exceptions.PolarsError,
+    ImportError,
+    OSError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
+
+def as_frame(data: Any) -> pl.DataFrame:
+    """Turn a Polars, pandas or Arrow table into a Polars frame, without copying where possible.
+
+    Raises
+    ------
+    DataError
+        When ``data`` is none of these, nor a dictionary of columns, or has no rows.
+    """
+    if not (isinstance(data, pl.LazyFrame | Mapping) or any(hasattr(data, p) for p in _PROTOCOLS)):
+        raise DataError(
+            f"expected a Polars, pandas or Arrow table, found {type(data).__name__}: {data!r:.60}"
+        )
+    try:
+        frame = data.collect() if isinstance(data, pl.LazyFrame) else pl.DataFrame(data)
+    except _UNREADABLE as error:
+        raise DataError(
+            f"the {type(data).__name__} cannot be read as a table: {_first_line(error)}."
+        ) from None
+    if frame.is_empty():
+        raise DataError("the frame has no rows.")
+    return frame
+
+
+def require(frame: pl.DataFrame, column: str, where: str) -> pl.Series:
+    """Return a column, or raise ``DataError`` that says who asked and what is near.
+
+    Parameters
+    ----------
+    where
+        The key of the run file that names the column, such as ``targets.click.column``.
+    """
+    if column not in frame.columns:
+        raise DataError(
+            f"{where}: the data has no column {column!r}. {nearest(column, frame.columns)}"
+        )
+    return frame[column]

@@ -1,0 +1,36 @@
+"""One spelling for each value, so that what a run file names meets what a column holds."""
+
+from typing import Any
+
+import polars as pl
+
+from trimtab.errors import DataError
+
+
+def spell(value: Any) -> str:
+    """Return how ``spelled`` writes one value of a run file: ``1`` for 1.0, ``true`` for True."""
+    return str(spelled(pl.Series("value", [value]), "value")[0])
+
+
+def spelled(column: pl.Series, where: str) -> pl.Series:
+    """Return the values as text; whole floats are written as integers, and NaN is missing.
+
+    Raises
+    ------
+    DataError
+        When the column holds what has no spelling, such as lists; ``where`` says who asked.
+    """
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+        whole = column.cast(pl.Int64, strict=False)
+        same = (whole.cast(column.dtype) == column).fill_null(False)
+        return whole.cast(pl.String).zip_with(same, column.cast(pl.String))
+    try:
+        text = column.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        raise DataError(
+            f"{where}: expected text or numbers in {column.name!r}, found {column.dtype}."
+        ) from None
+    if column.dtype.is_decimal() and column.dtype.scale:  # type: ignore[attr-defined]
+        return text.str.replace(r"\.?0+$", "")
+    return text

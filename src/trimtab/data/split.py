@@ -1,0 +1,161 @@
+"""Which rows train and which are held out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trimtab.data.read import read, require
+from trimtab.data.settings import ByColumn, DataSettings, Fraction, InFile, LastSpan, Since
+from trimtab.data.spelling import spell, spelled
+from trimtab.errors import DataError
+
+_PER_SECOND = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3), (0.0, 1))
+"""Counts since 1970 above the first number are in units of which the second make a second."""
+
+
+def instants(column: pl.Series, where: str, time_zone: str = "UTC") -> pl.Series:
+    """Return a time column as microseconds since 1970 (Int64).
+
+    Integers count seconds, milliseconds, microseconds or nanoseconds, told by their size. Text is
+    read as ISO 8601; times without a zone are in ``time_zone``.
+
+    Raises
+    ------
+    DataError
+        When a time is missing or does not exist, or the column is of no type that says a time.
+    """
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    if column.null_count():
+        raise DataError(f"{where}: {column.null_count():,} rows have no time in {column.name!r}.")
+    if column.dtype == pl.String:
+        column = _parse(column, where)
+    if column.dtype.is_numeric():
+        return _count(column, where)
+    if column.dtype == pl.Date:
+        column = column.cast(pl.Datetime("us"))
+    if column.dtype != pl.Datetime:
+        raise DataError(f"{where}: {column.name!r} is {column.dtype}; expected a time.")
+    if getattr(column.dtype, "time_zone", None) is None:
+        column = _place(column, where, time_zone)
+    return column.dt.timestamp("us")
+
+
+def _count(column: pl.Series, where: str) -> pl.Series:
+    """Turn counts since 1970 into microseconds, exactly where they are integers."""
+    largest = max(abs(float(column.max())), abs(float(column.min())))  # type: ignore[arg-type]
+    if not largest < 2**63:
+        raise DataError(f"{where}: {column.name!r} holds {largest:g}; expected a time.")
+    unit = next(unit for least, unit in _PER_SECOND if largest >= least)
+    if not column.dtype.is_integer():
+        return (column.cast(pl.Float64) * (10**6 / unit)).cast(pl.Int64)
+    count = column.cast(pl.Int64)
+    return count * (10**6 // unit) if unit <= 10**6 else count // (unit // 10**6)
+
+
+def _place(column: pl.Series, where: str, time_zone: str) -> pl.Series:
+    """Put times that name no zone in ``time_zone``; the first of two where a clock goes back."""
+    try:
+        placed = column.dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null")
+    except pl.exceptions.PolarsError:
+        raise DataError(
+            f"data.time_zone: no zone {time_zone!r}; expected a name such as 'Asia/Shanghai'."
+        ) from None
+    skipped = column.filter(placed.is_null())
+    if len(skipped):
+        raise DataError(
+            f"{where}: {len(skipped):,} times such as {skipped[0]} do not exist in {time_zone}, "
+            "where a clock went forward. Is data.time_zone the zone in which they were written?"
+        )
+    return placed
+
+
+def _parse(column: pl.Series, where: str) -> pl.Series:
+    try:
+        times = column.str.to_datetime(strict=False)
+    except pl.exceptions.PolarsError:  # No value looks like a time.
+        times = column.clear(len(column))
+    wrong = column.filter(times.is_null())
+    if len(wrong):
+        raise DataError(
+            f"{where}: {column.name!r} holds text such as {wrong[0]!r}; expected ISO 8601 times."
+        )
+    return times
+
+
+def split(
+    frame: pl.DataFrame,
+    settings: DataSettings,
+    extend: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the training rows and the valid rows, each in the log's order.
+
+    Parameters
+    ----------
+    extend
+        What was done to the log before (joins), to be done to a valid file too.
+
+    Raises
+    ------
+    DataError
+        When either side would be empty, or the split needs a time that the run file does not name.
+    """
+    how: Any = settings.valid
+    train, valid = _SPLITS[type(how)](frame, settings, how, extend)
+    for name, rows in (("training", train), ("valid", valid)):
+        if rows.is_empty():
+            said = ", ".join(f"{key} = {value}" for key, value in how)
+            raise DataError(f"data.valid: {said} leaves no {name} rows of {len(frame):,}.")
+    return train, valid
+
+
+def _times(frame: pl.DataFrame, settings: DataSettings) -> pl.Series:
+    if settings.time is None:
+        raise DataError("data.valid: a split by time needs data.time, the column with the time.")
+    return instants(require(frame, settings.time, "data.time"), "data.time", settings.time_zone)
+
+
+def _by_mask(frame: pl.DataFrame, held_out: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return frame.filter(~held_out), frame.filter(held_out)
+
+
+def _last_span(frame: pl.DataFrame, settings: DataSettings, how: LastSpan, _: Any) -> Any:
+    times = _times(frame, settings)
+    edge = int(times.max()) - int(how.last.total_seconds() * 1e6)  # type: ignore[arg-type]
+    return _by_mask(frame, times > edge)
+
+
+def _since(frame: pl.DataFrame, settings: DataSettings, how: Since, _: Any) -> Any:
+    edge = instants(pl.Series("since", [how.since]), "data.valid", settings.time_zone)[0]
+    return _by_mask(frame, _times(frame, settings) >= edge)
+
+
+def _fraction(frame: pl.DataFrame, settings: DataSettings, how: Fraction, _: Any) -> Any:
+    held_out = round(len(frame) * how.fraction)
+    if settings.time is None or how.random:
+        order = np.random.default_rng(how.seed).permutation(len(frame))
+    else:
+        order = np.argsort(_times(frame, settings).to_numpy(), kind="stable")
+    mask = np.zeros(len(frame), dtype=bool)
+    mask[order[len(frame) - held_out :]] = True
+    return _by_mask(frame, pl.Series(mask))
+
+
+def _in_file(frame: pl.DataFrame, _: DataSettings, how: InFile, extend: Any) -> Any:
+    return frame, extend(read(how.file))
+
+
+def _by_column(frame: pl.DataFrame, _: DataSettings, how: ByColumn, __: Any) -> Any:
+    column = spelled(require(frame, how.column, "data.valid.column"), "data.valid.column")
+    return _by_mask(frame, column.is_in([spell(value) for value in how.values]).fill_null(False))
+
+
+_SPLITS: dict[type, Callable[..., tuple[pl.DataFrame, pl.DataFrame]]] = {
+    LastSpan: _last_span,
+    Since: _since,
+    Fraction: _fraction,
+    InFile: _in_file,
+    ByColumn: _by_column,
+}

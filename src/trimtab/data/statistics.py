@@ -1,0 +1,172 @@
+"""Everything learnt from training rows that turns raw rows into columns."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trimtab.data.columns import Columns, Names
+from trimtab.data.feature import Encoded, FeatureSettings, Learnt
+from trimtab.data.labels import LabelColumn, read_labels, read_weights
+from trimtab.data.read import require
+from trimtab.data.scenes import Scenes
+from trimtab.data.settings import ScenesSettings
+from trimtab.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """What was learnt of every feature and of the scenes.
+
+    Attributes
+    ----------
+    settings
+        The features, in the order of the run file.
+    learnt
+        Feature to what it learnt.
+    """
+
+    settings: Mapping[str, FeatureSettings]
+    learnt: Mapping[str, Learnt]
+    scenes: Scenes
+
+    @classmethod
+    def learn(
+        cls,
+        features: Mapping[str, FeatureSettings],
+        scenes: ScenesSettings | None,
+        frame: pl.DataFrame,
+    ) -> "Statistics":
+        """Learn from training rows; features that share a vocabulary come after its owner."""
+        learnt: dict[str, Learnt] = {}
+        vocabularies: dict[str, Vocabulary | None] = {}
+        for name, feature in _owners_first(features):
+            column = raw_column(frame, name, feature)
+            learnt[name] = feature.learn(column, vocabularies.get(feature.shares or ""))
+            vocabularies[name] = feature.vocabulary(learnt[name])
+        return cls(settings=features, learnt=learnt, scenes=Scenes.learn(scenes, frame))
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """Embedding table to its rows, in the order of the run file."""
+        return {
+            name: self.learnt[name].rows
+            for name, feature in self.settings.items()
+            if feature.table(name) == name
+        }
+
+    def encode(self, frame: pl.DataFrame) -> dict[str, Encoded]:
+        """Encode every feature of raw rows."""
+        return {
+            name: self.learnt[name].encode(raw_column(frame, name, feature))
+            for name, feature in self.settings.items()
+        }
+
+    def columns(
+        self,
+        frame: pl.DataFrame,
+        labels: Mapping[str, LabelColumn],
+        weights: Mapping[str, str],
+        user: str | None,
+    ) -> Columns:
+        """Encode raw rows, with their labels and weights (none of either for new rows).
+
+        Raises
+        ------
+        DataError
+            When a column is missing or holds what its feature or label cannot be.
+        """
+        arrays: dict[str, NDArray[np.generic]] = {"scene": self.scenes.encode(frame)}
+        names: dict[str, tuple[str, ...]] = {"lists": ()}
+        encoded = self.encode(frame).values()
+        stacks: dict[str, tuple[Mapping[str, NDArray[np.generic]], type]] = {
+            "ids": ({k: v for one in encoded for k, v in one.ids.items()}, np.int32),
+            "numbers": ({k: v for one in encoded for k, v in one.numbers.items()}, np.float32),
+            "labels": (read_labels(frame, labels), np.float32),
+            "weights": (read_weights(frame, weights), np.float32),
+        }
+        for kind, (columns, dtype) in stacks.items():
+            names[kind] = tuple(columns)
+            arrays[kind] = _stack(columns, len(frame), dtype)
+        for one in encoded:
+            for name, (values, lengths) in one.lists.items():
+                i = len(names["lists"])
+                names["lists"] += (name,)
+                arrays[f"values.{i}"] = values
+                arrays[f"offsets.{i}"] = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        arrays["user"] = _groups(frame, user)
+        return Columns(names=Names(**names), arrays=arrays)
+
+    def save(self, folder: Path) -> None:
+        """Write ``statistics.json`` and one Parquet file a vocabulary.
+
+        Raises
+        ------
+        OSError
+            When the folder cannot be written.
+        """
+        (folder / "vocabularies").mkdir(parents=True, exist_ok=True)
+        state = {
+            "scenes": self.scenes.state(),
+            "features": {name: learnt.state() for name, learnt in self.learnt.items()},
+        }
+        (folder / "statistics.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        for i, (name, feature) in enumerate(self.settings.items()):
+            vocabulary = feature.vocabulary(self.learnt[name])
+            if vocabulary is not None:
+                # Not straight to the file, where Polars hides that a disk is full.
+                file = io.BytesIO()
+                vocabulary.values.alias("value").to_frame().write_parquet(file)
+                (folder / "vocabularies" / f"{i}.parquet").write_bytes(file.getbuffer())
+
+    @classmethod
+    def load(cls, folder: Path, features: Mapping[str, FeatureSettings]) -> "Statistics":
+        """Read what ``save`` wrote."""
+        state = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
+        place = {name: folder / "vocabularies" / f"{i}.parquet" for i, name in enumerate(features)}
+        owned = {
+            name: Vocabulary(pl.read_parquet(path)["value"])
+            for name, path in place.items()
+            if path.exists()
+        }
+        learnt = {
+            name: feature.restore(state["features"][name], owned.get(feature.shares or name))
+            for name, feature in features.items()
+        }
+        return cls(settings=features, learnt=learnt, scenes=Scenes(**state["scenes"]))
+
+
+def raw_column(frame: pl.DataFrame, name: str, feature: FeatureSettings) -> pl.Series:
+    """Return a feature's raw column, under the feature's name."""
+    column = feature.column or name
+    where = f"features.{name}" + (".column" if feature.column else "")
+    return require(frame, column, where).alias(name)
+
+
+def _owners_first(
+    features: Mapping[str, FeatureSettings],
+) -> list[tuple[str, FeatureSettings]]:
+    return sorted(features.items(), key=lambda item: item[1].shares is not None)
+
+
+def _stack(
+    columns: Mapping[str, NDArray[np.generic]], rows: int, dtype: type
+) -> NDArray[np.generic]:
+    out: NDArray[np.generic] = np.empty((rows, len(columns)), dtype=dtype)
+    for i, values in enumerate(columns.values()):
+        out[:, i] = values
+    return out
+
+
+def _groups(frame: pl.DataFrame, user: str | None) -> NDArray[np.int64]:
+    """Return a number a user; without a user column every row is its own."""
+    if user is None:
+        return np.arange(len(frame), dtype=np.int64)
+    column = require(frame, user, "data.user")
+    column = column.fill_nan(None) if column.dtype.is_float() else column
+    return column.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
