@@ -6,12 +6,27 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 from trimtab.settings import Settings
 
 Activation = Literal["relu", "silu", "gelu", "tanh", "identity"]
 Normalisation = Literal["none", "layer", "batch"]
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation that takes a batch of one row (a rare scene's) by the running mean."""
+
+    def forward(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
+        """Normalise each column."""
+        if len(x) > 1:
+            return super().forward(x)
+        return batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -23,7 +38,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 _NORMALISATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,
     "layer": nn.LayerNorm,
-    "batch": nn.BatchNorm1d,
+    "batch": BatchNorm,
 }
 
 
@@ -90,11 +105,11 @@ def initialise(model: nn.Module, seed: int) -> None:
 class TowerSettings(Settings):
     """The ``[tower]`` table: the hidden layers between the trunk and the heads."""
 
-    widths: list[int] = [32]
+    widths: list[PositiveInt] = [32]
     """Widths of the hidden layers of each tower; none is allowed."""
     activation: Activation = "relu"
     """What follows each layer."""
-    dropout: float = 0.0
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of hidden values set to zero in training."""
     norm: Normalisation = "none"
     """Normalisation of each layer's output."""

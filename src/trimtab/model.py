@@ -1,6 +1,7 @@
 """The ranking model: features, trunk, towers and targets, and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from trimtab.batch import Batch
 from trimtab.features.encoder import FeatureEncoder, Inputs
+from trimtab.own import OwnPath
 from trimtab.targets.base import Given, Target
 from trimtab.towers import Tower
 from trimtab.trunks.base import Trunk
@@ -26,9 +28,14 @@ class RankingModel(nn.Module):
         Whether each row passes through every tower; else a row has the tower of its scene.
     given
         Target to the target right before it in a funnel.
+    own
+        Target to its own path; none where the run has no tables of the targets' own.
     """
 
     present: Tensor
+    towers: Mapping[str, Tower]
+    targets: Mapping[str, Target]
+    own: Mapping[str, OwnPath]
 
     def __init__(
         self,
@@ -39,19 +46,22 @@ class RankingModel(nn.Module):
         *,
         staged: bool,
         given: Mapping[str, str],
+        own: Mapping[str, OwnPath] | None = None,
     ) -> None:
         super().__init__()
         self.features = features
         self.trunk = trunk
-        self.towers = nn.ModuleDict(towers)
-        self.targets = nn.ModuleDict(targets)
+        self.towers = cast(Mapping[str, Tower], nn.ModuleDict(towers))
+        self.targets = cast(Mapping[str, Target], nn.ModuleDict(targets))
+        self.own = cast(Mapping[str, OwnPath], nn.ModuleDict(own or {}))
         self.staged = staged
         self.given = dict(given)
+        self.tasks = {t: task for tower in towers.values() for t, task in tower.tasks.items()}
         present = [[staged or t in tower.heads for tower in towers.values()] for t in targets]
         self.register_buffer("present", torch.tensor(present), persistent=False)
 
     def forward(self, batch: Batch) -> Logits:
-        """Return each target's logits, ``[rows, head width]``; zeros where its scene has no head."""
+        """Return each target's logits, ``[rows, head width]``; 0 where its scene has no head."""
         inputs = self.features(batch)
         tasks = self.trunk(inputs)
         parts = [
@@ -59,12 +69,15 @@ class RankingModel(nn.Module):
             for rows, tower in self._rows_of_towers(inputs)
         ]
         logits = {}
-        for name in self.targets:
-            own = [(rows, part[name]) for rows, part in parts if name in part]
-            logits[name] = _merge(own, len(batch)) + inputs.first_order.get(name, 0.0)
+        for name, target in self.targets.items():
+            heads = [(rows, part[name]) for rows, part in parts if name in part]
+            nothing = inputs.shared.new_zeros(len(batch), target.width)
+            logits[name] = _merge(heads, nothing) + inputs.first_order.get(name, 0.0)
+        for name, path in self.own.items():
+            logits[name] = logits[name] + path(tasks[self.tasks[name]], inputs.own[name])
         return logits
 
-    def _rows_of_towers(self, inputs: Inputs) -> list[tuple[Tensor | slice, nn.Module]]:
+    def _rows_of_towers(self, inputs: Inputs) -> list[tuple[Tensor | slice, Tower]]:
         """Return which rows go through which tower."""
         towers = list(self.towers.values())
         if self.staged or len(towers) == 1:
@@ -81,9 +94,11 @@ class RankingModel(nn.Module):
         return losses
 
     def observed(self, batch: Batch) -> dict[str, Bool[Tensor, " rows"]]:
-        """Return for each target the rows whose label is known and whose scene has it."""
+        """Return for each target the rows that its loss is over."""
+        always = torch.ones_like(batch.scene, dtype=torch.float32)
         return {
-            name: self.has(name, batch) & ~target.label(batch.labels).isnan()
+            name: self.has(name, batch)
+            & target.observed(batch.labels, batch.labels.get(self.given.get(name, ""), always))
             for name, target in self.targets.items()
         }
 
@@ -107,7 +122,9 @@ class RankingModel(nn.Module):
     def finish(self, batch: Batch, logits: Logits) -> None:
         """Let each target learn what needs the trained model, from training rows."""
         for name, target in self.targets.items():
-            target.finish(logits[name], batch.labels, self._given(name, logits, batch.labels))
+            here = self.has(name, batch)
+            labels = {key: torch.where(here, y, torch.nan) for key, y in batch.labels.items()}
+            target.finish(logits[name], labels, self._given(name, logits, labels))
 
     def _given(self, name: str, logits: Logits, labels: Mapping[str, Tensor]) -> Given:
         """Return the steps before a target, first step first."""
@@ -121,12 +138,10 @@ class RankingModel(nn.Module):
         return Given(steps=tuple(steps), happened=happened)
 
 
-def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], rows: int) -> Tensor:
-    """Put the towers' logits of one target back into the order of the batch."""
-    place, first = parts[0] if parts else (slice(None), torch.zeros(rows, 1))
-    if isinstance(place, slice):
-        return first
-    merged = first.new_zeros(rows, first.shape[1])
+def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], merged: Tensor) -> Tensor:
+    """Put the towers' logits of one target into the rows of ``merged`` that are theirs."""
     for place, part in parts:
+        if isinstance(place, slice):
+            return part
         merged = merged.index_copy(0, place, part)
     return merged

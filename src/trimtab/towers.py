@@ -1,6 +1,7 @@
 """Towers: a scene's part of the network, from the tasks' representations to logits."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ class Tower(nn.Module):
         Target to how many numbers its head gives.
     """
 
+    hidden: Mapping[str, MLP]
+    heads: Mapping[str, nn.Linear]
+
     def __init__(
         self,
         in_width: int,
@@ -32,14 +36,14 @@ class Tower(nn.Module):
     ) -> None:
         super().__init__()
         self.tasks = dict(tasks)
-        self.hidden = nn.ModuleDict(
-            {
-                task: MLP(in_width, widths, activation=activation, dropout=dropout, norm=norm)
-                for task in dict.fromkeys(tasks.values())
-            }
-        )
+        hidden = {
+            task: MLP(in_width, widths, activation=activation, dropout=dropout, norm=norm)
+            for task in dict.fromkeys(tasks.values())
+        }
         width = widths[-1] if widths else in_width
-        self.heads = nn.ModuleDict({t: nn.Linear(width, head_widths[t]) for t in tasks})
+        heads = {target: nn.Linear(width, head_widths[target]) for target in tasks}
+        self.hidden = cast(Mapping[str, MLP], nn.ModuleDict(hidden))
+        self.heads = cast(Mapping[str, nn.Linear], nn.ModuleDict(heads))
 
     def forward(self, tasks: Mapping[str, Float[Tensor, "rows in_width"]]) -> dict[str, Tensor]:
         """Return each target's logits, ``[rows, head width]``."""

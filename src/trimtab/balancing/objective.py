@@ -36,8 +36,10 @@ class Objective(nn.Module):
         row = batch.weights.get("")
         reduced = {}
         for name, scale in zip(self.names, self.scales, strict=True):
-            weight = scale[batch.scene]
+            weight = torch.ones_like(scale[batch.scene])
             for extra in (row, batch.weights.get(name)):
                 weight = weight if extra is None else weight * extra
-            reduced[name] = reduce(losses[name], weight, observed[name], self.denominator)
+            # Factors of scenes stay out of the denominator, where they would cancel.
+            loss = scale[batch.scene] * losses[name]
+            reduced[name] = reduce(loss, weight, observed[name], self.denominator)
         return reduced

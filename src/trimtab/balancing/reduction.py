@@ -21,7 +21,7 @@ def reduce(
     ----------
     denominator
         ``rows``: all rows of the batch, so that a weight means the same whatever else the batch
-        holds; ``observed``: the rows whose label is known; ``weights``: the sum of their weights.
+        holds; ``observed``: the rows that the loss is over; ``weights``: the sum of their weights.
         A batch with none observed gives 0.
     """
     total = (weight * loss).sum()

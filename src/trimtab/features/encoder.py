@@ -100,9 +100,10 @@ class FeatureEncoder(nn.Module):
 
     def lookup(self, batch: Batch) -> Lookup:
         """Return the table rows that ``batch`` needs, single ids first, then list by list."""
-        rows = [(batch.ids + self.offsets).flatten()]
-        for feature in self.lists:
-            rows.append(batch.lists[feature.name].values + self.tables.offset[feature.table])
+        rows = [
+            (batch.ids + self.offsets).flatten(),
+            *(batch.lists[f.name].values + self.tables.offset[f.table] for f in self.lists),
+        ]
         return Lookup.of(torch.cat([part.int() for part in rows]))
 
     def forward(self, batch: Batch) -> Inputs:

@@ -12,6 +12,8 @@ class EmbeddingSettings(Settings):
     """Width of the embeddings that all targets share."""
     own_width: NonNegativeInt = 4
     """Width of the embeddings that each target has for itself; 0 for none."""
+    own_hidden: list[PositiveInt] = [32]
+    """Hidden layers of each target's own path, over its own embeddings and the trunk's output."""
     first_order: bool = True
     """Whether each target also has one weight for every id, added to its logit."""
     deviation: PositiveFloat = 0.01

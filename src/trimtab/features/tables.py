@@ -73,7 +73,9 @@ class Tables(nn.Module):
         Standard deviation of the normal start.
     """
 
-    def __init__(self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float) -> None:
+    def __init__(
+        self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
+    ) -> None:
         super().__init__()
         self.tables = dict(tables)
         self.blocks = dict(blocks)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
@@ -57,20 +57,28 @@ class Target(nn.Module, ABC):
         """Return the loss of each row; exactly 0, with gradient 0, where it was not observed."""
 
     @abstractmethod
+    def observed(
+        self, labels: Mapping[str, Tensor], happened: Float[Tensor, " rows"]
+    ) -> Bool[Tensor, " rows"]:
+        """Return the rows that the loss is over; ``happened`` is the label of the step before."""
+
+    @abstractmethod
     def label(self, labels: Mapping[str, Tensor]) -> Float[Tensor, " rows"]:
         """Return what the prediction is compared with; NaN where it was not observed."""
 
     @abstractmethod
     def predict(self, logit: Float[Tensor, "rows width"], given: Given) -> Float[Tensor, " rows"]:
-        """Return the prediction over all rows, in the label's unit, whether earlier steps happen or not."""
+        """Return the prediction over all rows, whether earlier steps happen or not, in its unit."""
 
     @abstractmethod
     def log_odds(self, logit: Float[Tensor, "rows width"]) -> Float[Tensor, " rows"]:
         """Return the log-odds that it happens, given the step before; for later steps."""
 
-    def finish(self, logit: Float[Tensor, "rows width"], labels: Mapping[str, Tensor], given: Given) -> None:
+    def finish(
+        self, logit: Float[Tensor, "rows width"], labels: Mapping[str, Tensor], given: Given
+    ) -> None:
         """Learn what needs the trained model, such as a retransformation factor."""
-        return None
+        return
 
 
 class TargetSettings(Settings, ABC):
@@ -98,7 +106,13 @@ class TargetSettings(Settings, ABC):
     def build(self, name: str, targets: Mapping[str, "TargetSettings"]) -> Target:
         """Build the target."""
 
-    def label_column(self, name: str, rule: str, positive: str | int | float | bool | None = None) -> LabelColumn:
+    def problems(self, name: str, targets: Mapping[str, "TargetSettings"]) -> list[str]:
+        """Return what does not fit the other targets of the run file, a line a problem."""
+        return []
+
+    def label_column(
+        self, name: str, rule: str, positive: str | int | float | bool | None = None
+    ) -> LabelColumn:
         """Return the target's own label."""
         return LabelColumn(
             column=self.column or name,

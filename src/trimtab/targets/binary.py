@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import PositiveFloat
 from torch import Tensor
 
@@ -67,6 +67,12 @@ class Binary(Target):
         happened = math.exp(self.log_weight) * (weighted - whole)
         loss = -torch.where(label == 1, happened, missed - whole)
         return torch.where(label.isnan(), torch.zeros_like(loss), loss)
+
+    def observed(
+        self, labels: Mapping[str, Tensor], happened: Float[Tensor, " rows"]
+    ) -> Bool[Tensor, " rows"]:
+        """Return the rows with a label: those where no earlier step happened teach it too."""
+        return ~labels[self.name].isnan()
 
     def label(self, labels: Mapping[str, Tensor]) -> Float[Tensor, " rows"]:
         """Return 0, 1 or NaN."""

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 from torch import Tensor
 from torch.nn.functional import softplus
-from typing_extensions import Annotated
 
 from trimtab.data.labels import LabelColumn
 from trimtab.settings import Settings
@@ -30,6 +29,11 @@ class PartSettings(Settings):
     cap: PositiveFloat | None = None
     """Units beyond which the gain does not grow."""
 
+    @property
+    def graded(self) -> bool:
+        """Whether the behaviour is a quantity, not 0 or 1."""
+        return self.at_least is not None or self.per is not None
+
     @model_validator(mode="after")
     def _one_form(self) -> "PartSettings":
         if (self.per is None) != (self.cap is None):
@@ -49,7 +53,7 @@ class BlendSettings(TargetSettings):
 
     kind: Literal["blend"] = "blend"
     of: dict[str, Annotated[PartSettings, BeforeValidator(_part)]] = Field(min_length=1)
-    """Behaviour (a target, else a column) to its weight."""
+    """Behaviour (another target, else a column) to its weight."""
     negatives: Literal["unlabelled", "every_row"] = "unlabelled"
     """Which rows count as a negative: those without any of the behaviours, or every row."""
     combine: Literal["sum", "max"] = "sum"
@@ -65,21 +69,39 @@ class BlendSettings(TargetSettings):
         """Return the labels of the behaviours; those of targets are the targets' own."""
         labels: dict[str, LabelColumn] = {}
         for behaviour, part in self.of.items():
-            if behaviour in targets and part.column is None:
+            if self._is_target(name, behaviour, targets):
                 labels |= targets[behaviour].labels(behaviour, targets)
             else:
-                graded = part.at_least is not None or part.per is not None
-                labels[self._label_name(name, behaviour, targets)] = LabelColumn(
+                labels[f"{name}.{behaviour}"] = LabelColumn(
                     column=part.column or behaviour,
                     where=f"targets.{name}.of.{behaviour}",
-                    rule="not_negative" if graded else "zero_one",
+                    rule="not_negative" if part.graded else "zero_one",
                 )
         return labels
+
+    def problems(self, name: str, targets: Mapping[str, TargetSettings]) -> list[str]:
+        """Refuse raw durations, thresholds on what is 0 or 1, and blends of blends."""
+        problems = []
+        for behaviour, part in self.of.items():
+            where = f"targets.{name}.of.{behaviour}"
+            if not self._is_target(name, behaviour, targets):
+                continue
+            if isinstance(targets[behaviour], BlendSettings):
+                problems.append(f"{where}: {behaviour!r} is a blend itself; name its behaviours")
+                continue
+            rule = targets[behaviour].labels(behaviour, targets)[behaviour].rule
+            if rule == "zero_one" and part.graded:
+                problems.append(f"{where}: {behaviour!r} is 0 or 1; give its weight alone")
+            if rule != "zero_one" and not part.graded:
+                problems.append(
+                    f"{where}: {behaviour!r} is a quantity; give 'at_least', or 'per' with 'cap'"
+                )
+        return problems
 
     def build(self, name: str, targets: Mapping[str, TargetSettings]) -> "Blend":
         """Build the target."""
         parts = {
-            self._label_name(name, behaviour, targets): Part(
+            behaviour if self._is_target(name, behaviour, targets) else f"{name}.{behaviour}": Part(
                 part.weight,
                 part.at_least if part.at_least is not None else 1.0,
                 part.per or 0.0,
@@ -89,10 +111,9 @@ class BlendSettings(TargetSettings):
         }
         return Blend(parts, every_row=self.negatives == "every_row", largest=self.combine == "max")
 
-    def _label_name(self, name: str, behaviour: str, targets: Mapping[str, TargetSettings]) -> str:
-        part = self.of[behaviour]
-        own = behaviour in targets and part.column is None
-        return behaviour if own else f"{name}.{behaviour}"
+    def _is_target(self, name: str, behaviour: str, targets: Mapping[str, TargetSettings]) -> bool:
+        """Say whether a behaviour's label is another target's; else it is a column's."""
+        return behaviour in targets and behaviour != name and self.of[behaviour].column is None
 
 
 class Part:
@@ -106,7 +127,10 @@ class Part:
 
     def gain(self, label: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
         """Return the gain of each row; NaN where the label is missing."""
-        graded = label.clamp(max=self.cap) / self.per if self.per else (label >= self.at_least).to(label.dtype)
+        if self.per:
+            graded = label.clamp(min=0, max=self.cap) / self.per
+        else:
+            graded = (label >= self.at_least).to(label.dtype)
         return torch.where(label.isnan(), torch.nan, self.weight * graded)
 
 
@@ -152,6 +176,12 @@ class Blend(Target):
         loss = known * softplus(-z) + negative * softplus(z)
         return torch.where(gain.isnan(), torch.zeros_like(loss), loss)
 
+    def observed(
+        self, labels: Mapping[str, Tensor], happened: Float[Tensor, " rows"]
+    ) -> Bool[Tensor, " rows"]:
+        """Return the rows that miss no behaviour's label."""
+        return ~self.gain(labels).isnan()
+
     def label(self, labels: Mapping[str, Tensor]) -> Float[Tensor, " rows"]:
         """Return the gain."""
         return self.gain(labels)
@@ -172,10 +202,14 @@ class Blend(Target):
         Raises
         ------
         ValueError
-            When the blend has several behaviours: their probabilities cannot be told apart.
+            When the blend has several behaviours, or one with a gain by the unit: many
+            probabilities would have the same optimum.
         """
-        if len(self.parts) != 1:
-            raise ValueError(f"A blend of {len(self.parts)} behaviours has no single probability.")
-        (part,) = self.parts.values()
+        part, *others = self.parts.values()
+        if others or part.per:
+            raise ValueError(
+                f"no single probability stands behind a blend of {', '.join(self.parts)}; "
+                "it takes one behaviour that happens or not."
+            )
         shifted = logit[:, 0] - math.log(part.weight)
         return shifted.exp() if self.every_row else shifted.sigmoid()

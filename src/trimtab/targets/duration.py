@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from trimtab.data.labels import LabelColumn
@@ -68,10 +68,16 @@ class Duration(Target):
         self, logit: Float[Tensor, "rows width"], labels: Mapping[str, Tensor], given: Given
     ) -> Float[Tensor, " rows"]:
         """Return the loss where the step before happened and the label is known."""
-        label = torch.where(given.happened == 1, labels[self.name], torch.nan)
-        wanted = (torch.log1p(label.nan_to_num() * self.seconds) - self.center) / self.deviation
+        logs = torch.log1p(labels[self.name].nan_to_num() * self.seconds)
+        wanted = (logs - self.center) / self.deviation
         loss = (logit[:, 0] - wanted).square()
-        return torch.where(label.isnan(), torch.zeros_like(loss), loss)
+        return torch.where(self.observed(labels, given.happened), loss, torch.zeros_like(loss))
+
+    def observed(
+        self, labels: Mapping[str, Tensor], happened: Float[Tensor, " rows"]
+    ) -> Bool[Tensor, " rows"]:
+        """Return the rows with a label where the step before happened."""
+        return ~labels[self.name].isnan() & (happened == 1)
 
     def label(self, labels: Mapping[str, Tensor]) -> Float[Tensor, " rows"]:
         """Return the label, in its unit."""
@@ -85,13 +91,14 @@ class Duration(Target):
         """Refuse: a duration is no step of a funnel (the run file's check says so first)."""
         raise NotImplementedError(f"{self.name} is a duration; only a binary target can be given.")
 
-    def finish(self, logit: Float[Tensor, "rows width"], labels: Mapping[str, Tensor], given: Given) -> None:
+    def finish(
+        self, logit: Float[Tensor, "rows width"], labels: Mapping[str, Tensor], given: Given
+    ) -> None:
         """Learn the smearing factor."""
-        label = torch.where(given.happened == 1, labels[self.name], torch.nan)
-        seen = ~label.isnan()
+        seen = self.observed(labels, given.happened)
         total = self._raw(logit)[seen].double().sum()
         if total > 0:
-            self.smearing.copy_(label[seen].double().sum() / total)
+            self.smearing.copy_(labels[self.name][seen].double().sum() / total)
 
     def _raw(self, logit: Float[Tensor, "rows width"]) -> Float[Tensor, " rows"]:
         logs = (logit[:, 0] * self.deviation + self.center).clamp(max=self.highest)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import PositiveFloat
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -69,11 +69,17 @@ class Number(Target):
         self, logit: Float[Tensor, "rows width"], labels: Mapping[str, Tensor], given: Given
     ) -> Float[Tensor, " rows"]:
         """Return the loss where the step before happened and the label is known."""
-        label = torch.where(given.happened == 1, labels[self.name], torch.nan)
-        difference = logit[:, 0] - (label.nan_to_num() - self.center) / self.deviation
+        label = labels[self.name].nan_to_num()
+        difference = logit[:, 0] - (label - self.center) / self.deviation
         size = difference.abs().clamp(max=self.delta)
         loss = size * (2 * difference.abs() - size)
-        return torch.where(label.isnan(), torch.zeros_like(loss), loss)
+        return torch.where(self.observed(labels, given.happened), loss, torch.zeros_like(loss))
+
+    def observed(
+        self, labels: Mapping[str, Tensor], happened: Float[Tensor, " rows"]
+    ) -> Bool[Tensor, " rows"]:
+        """Return the rows with a label where the step before happened."""
+        return ~labels[self.name].isnan() & (happened == 1)
 
     def label(self, labels: Mapping[str, Tensor]) -> Float[Tensor, " rows"]:
         """Return the label."""
