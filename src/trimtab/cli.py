@@ -1,0 +1,262 @@
+"""The command line; PyTorch is imported only inside the commands that need it."""
+
+import json
+import sys
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any
+
+import typer
+
+from trimtab.errors import InputError, TrimtabError
+
+app = typer.Typer(
+    help="Train one ranker for every behaviour, and choose the weights between them afterwards.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+
+RunFile = Annotated[Path, typer.Argument(metavar="RUN.TOML", help="The run file.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a trained run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Override = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Change a setting: training.epochs=3."),
+]
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 it failed, 2 the user's input was wrong."""
+    try:
+        app()
+    except TrimtabError as error:
+        print(f"trimtab: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("trimtab: stopped; `trimtab train ... --resume` goes on.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+) -> None:
+    """Simulate a two-stage feed, train on it, and show how close that comes to the truth."""
+    from rich.console import Console
+
+    from trimtab.training.demo import demo as run_demo
+    from trimtab.training.progress import Terminal
+
+    run, gaps = run_demo(out, Terminal())
+    console = Console(highlight=False)
+    console.print("\nAUC on the held-out days, and the best that anyone could reach there:")
+    for name, gap in gaps.items():
+        console.print(
+            f"  {name:6}  learnt {gap['learnt']:.4f}   best {gap['best']:.4f}   "
+            f"gap {gap['gap']:.4f}"
+        )
+    console.print(f"\nThe report: {run.folder / 'report.html'}")
+    console.print(f"The run file: {run.folder / 'demo.toml'}")
+
+
+@app.command()
+def init(
+    log: Annotated[str, typer.Argument(metavar="LOG", help="File, glob or folder of rows.")],
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Columns to predict: column, name=column or column:positive_value.",
+            show_default="those that look like behaviours",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="RUN.TOML", help="The run file to write.")
+    ] = Path("run.toml"),
+) -> None:
+    """Write a commented run file inferred from a log; it trains as it is."""
+    import csv
+
+    from rich.console import Console
+
+    from trimtab.config.guess.text import summary
+    from trimtab.config.infer import as_text, look
+
+    if output.exists():
+        raise InputError(f"{output}: exists already; name another file with -o, or remove it.")
+    names = None if targets is None else next(csv.reader([targets], skipinitialspace=True), [])
+    found = look(log, names)
+    _write_text(as_text(found, output.parent), output)
+    console = Console(highlight=False)
+    console.print(summary(found))
+    console.print(f"\n{output} is written. Read it, then:", markup=False, soft_wrap=True)
+    for command in ("check", "train"):
+        console.print(f"  trimtab {command} {quote(str(output))}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def check(
+    run_file: RunFile,
+    override: Override = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list and nothing else.")
+    ] = False,
+) -> None:
+    """Examine the data: copies, leaks, broken funnels, label rates, weights to start from."""
+    from trimtab.config.doctor import examine
+    from trimtab.config.load import load
+
+    findings = [finding.as_dict() for finding in examine(load(run_file, override or []))]
+    if as_json:
+        print(json.dumps(findings))
+        return
+    _print_findings(findings)
+
+
+@app.command()
+def train(
+    run_file: RunFile,
+    override: Override = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+) -> None:
+    """Train a run: checkpoint, metrics.json, report.html."""
+    from trimtab.config.load import load
+    from trimtab.training.progress import Terminal
+    from trimtab.training.run import train as fit
+
+    changes = [*(override or []), *([f"training.seed={seed}"] if seed is not None else [])]
+    settings = load(run_file, changes)
+    folder = out or Path("runs") / (
+        run_file.parent.name if run_file.stem == "run" else run_file.stem
+    )
+    fit(settings, out=folder, resume=resume, progress=Terminal())
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled rows.", show_default="the run's valid rows")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure every target, over all rows and by scene, with intervals."""
+    from rich.console import Console
+
+    from trimtab.training.progress import targets_table
+    from trimtab.training.run import Run
+
+    metrics = Run.load(run).evaluate(None if data is None else str(data))
+    if as_json:
+        print(json.dumps(metrics))
+        return
+    console = Console()
+    console.print(f"{metrics['rows']:,} rows")
+    console.print(targets_table(metrics))
+    for name, scene in metrics["scenes"].items() if len(metrics["scenes"]) > 1 else ():
+        console.print(f"\nscene {name}: {scene['rows']:,} rows")
+        console.print(targets_table(scene))
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    rows: Annotated[Path, typer.Argument(metavar="INPUT", help="Rows to predict.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Parquet file to write.")],
+) -> None:
+    """Write a Parquet file with a column a target, a row a row of INPUT."""
+    from trimtab.training.run import Run
+
+    predictions = Run.load(run).predict(str(rows))
+    _write_parquet(predictions, output)
+    print(f"{output}: {len(predictions):,} rows of {', '.join(predictions.columns)}")
+
+
+def _print_findings(findings: list[dict[str, str]]) -> None:
+    """Print findings by severity, then how many there are of each."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    colours = {"problem": "red", "warning": "yellow", "note": "cyan"}
+    counts = []
+    for severity, colour in colours.items():
+        group = [finding for finding in findings if finding["severity"] == severity]
+        heading = f"{severity}s" if len(group) != 1 else severity
+        counts.append(f"{len(group)} {heading}")
+        if not group:
+            continue
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(max_width=26, overflow="fold")
+        table.add_column()
+        for finding in group:
+            text = Text(finding["what"])
+            text.append(f" {finding['advice']}", style="bold")
+            table.add_row(Text(finding["where"], style=colour), text)
+        console.print(Text(heading, style=f"bold {colour}"))
+        console.print(table)
+        console.print()
+    console.print(", ".join(counts))
+
+
+def _write_text(text: str, path: Path) -> None:
+    """Write beside, then rename."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist.")
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TrimtabError(f"{path}: cannot be written: {error}") from None
+
+
+@app.command()
+def compare(
+    first: RunFolder,
+    second: RunFolder,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled rows.", show_default="the runs' valid rows")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show paired differences of two runs on the same rows, SECOND minus FIRST."""
+    from rich.console import Console
+
+    from trimtab.evaluation.compare import compare as differences
+    from trimtab.training.progress import differences_table
+    from trimtab.training.run import Run
+
+    rows = None if data is None else str(data)
+    found = differences(*(Run.load(run).evaluation(rows) for run in (first, second)))
+    if as_json:
+        print(json.dumps(found))
+        return
+    Console().print(differences_table(found))
+
+
+def _write_parquet(frame: Any, path: Path) -> None:
+    """Write beside, then rename."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist.")
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        frame.write_parquet(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TrimtabError(f"{path}: cannot be written: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The run file: its schema, its errors, and writing one for a log."""

@@ -1,0 +1,151 @@
+"""What is wrong with settings, a line a problem: the key, what was expected, what was found."""
+
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from trimtab.config.schema import RunSettings
+from trimtab.data.feature import features
+from trimtab.errors import nearest
+from trimtab.targets import targets
+from trimtab.trunks import trunks
+
+Place = tuple[str | int, ...]
+
+_KINDS = {"features": features, "targets": targets, "trunk": trunks}
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of 64 bits",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of {ge} or more",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of {le} or less",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "string_too_short": "text of {min_length} character or more",
+    "literal_error": "{expected}",
+    "list_type": "a list, [ ... ]",
+    "too_short": "{min_length} entry or more",
+    "dict_type": "a table, {{ key = value }}",
+    "model_type": "a table, {{ key = value }}",
+    "model_attributes_type": "a table, {{ key = value }}",
+}
+"""What pydantic's kinds of problem say to someone who writes a run file."""
+
+
+def explain(problems: Iterable[ErrorDetails], content: Mapping[str, Any]) -> list[str]:
+    """Return a line a problem; where a key may be one of several things, they make one line.
+
+    Parameters
+    ----------
+    content
+        The settings as they were written, which tells keys from pydantic's own marks.
+    """
+    lines: list[str] = []
+    wrong: dict[Place, tuple[Any, list[str]]] = {}
+    for problem in problems:
+        place = _place(problem, content)
+        expected = _EXPECTED.get(problem["type"])
+        if expected is None:
+            lines += _other(problem, place)
+        else:
+            _, several = wrong.setdefault(place, (problem["input"], []))
+            several.append(expected.format(**problem.get("ctx", {})))
+    for place, (found, several) in wrong.items():
+        if not any(other != place and other[: len(place)] == place for other in wrong):
+            expected = " or ".join(dict.fromkeys(several))
+            lines.append(f"{_key(place)}: expected {expected}; found {_short(found)}.")
+    return lines
+
+
+def _other(problem: ErrorDetails, place: Place) -> list[str]:
+    """Return the lines of a problem that is not one value in the wrong form."""
+    where, kind, context = _key(place), problem["type"], problem.get("ctx", {})
+    if kind == "missing":
+        return [f"{where}: missing; it must be given."]
+    if kind == "extra_forbidden":
+        return [f"{where}: unknown key. {_nearest_key(problem['loc'])}"]
+    if kind.startswith("union_tag"):
+        known = " or ".join(map(repr, _KINDS[str(place[0])]))
+        found = f"found {context['tag']!r}" if "tag" in context else "it is missing"
+        return [f"{where}.kind: expected {known}; {found}."]
+    message = problem["msg"].removeprefix("Value error, ")
+    return [(f"{where}: " if where else "") + _sentence(line) for line in message.split("\n")]
+
+
+def _place(problem: ErrorDetails, content: Any) -> Place:
+    """Return the keys that lead to a problem; what pydantic adds to them is not in the content."""
+    place: Place = ()
+    for part in problem["loc"]:
+        inside = range(len(content)) if isinstance(content, list) else content
+        if isinstance(content, dict | list) and part in inside:
+            content = content[part]
+            place += (part,)
+    return (*place, problem["loc"][-1]) if problem["type"] == "missing" else place
+
+
+def _key(place: Place) -> str:
+    """Return a place as it is written in TOML, with the positions of lists in brackets."""
+    key = ""
+    for part in place:
+        if isinstance(part, int):
+            key += f"[{part}]"
+        else:
+            key += ("." if key else "") + (part if _BARE.fullmatch(part) else f'"{part}"')
+    return key
+
+
+def _sentence(line: str) -> str:
+    return line if line.endswith((".", "?")) else line + "."
+
+
+def _short(value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _nearest_key(loc: tuple[str | int, ...]) -> str:
+    """Return a hint for an unknown key: where it belongs, else a near one of the same table."""
+    *parents, key = loc
+    homes = [
+        f"{table}.{key}"
+        for table, field in RunSettings.model_fields.items()
+        for model in _models(field.annotation)
+        if not typing.get_args(field.annotation) and key in model.model_fields
+    ]
+    known = _keys(parents)
+    return f"Did you mean {homes[0]!r}?" if len(homes) == 1 else nearest(str(key), known)
+
+
+def _keys(loc: Iterable[str | int]) -> list[str]:
+    """Return the keys of the table at a location."""
+    found: list[type[BaseModel]] = [RunSettings]
+    for part in loc:
+        inside = [
+            model
+            for table in found
+            if part in table.model_fields
+            for model in _models(table.model_fields[str(part)].annotation)
+        ]
+        tagged = [m for m in found if getattr(m.model_fields.get("kind"), "default", None) == part]
+        found = inside or tagged or found
+    return sorted({key for table in found for key in table.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the settings classes inside a type."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [model for part in typing.get_args(annotation) for model in _models(part)]

@@ -1,0 +1,50 @@
+"""The ``[training]`` and ``[loss]`` tables of the run file."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from trimtab.balancing.reduction import Denominator
+from trimtab.settings import Settings
+
+
+class LossSettings(Settings):
+    """How losses of rows become one number."""
+
+    denominator: Denominator = "rows"
+    """What each target's sum over the batch is divided by: ``rows`` of the batch, rows
+    ``observed``, or the sum of ``weights`` of those."""
+    tower: Literal["sum", "mean"] = "sum"
+    """Whether the targets of a tower are added or averaged; towers are always added."""
+
+
+class TrainingSettings(Settings):
+    """The optimisers and the loop."""
+
+    epochs: PositiveInt = 10
+    """Passes over the training rows, at most."""
+    batch_rows: PositiveInt = 1024
+    """Rows an update."""
+    learning_rate: PositiveFloat = 3e-3
+    """Of Adam, on the dense part."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled, on the dense part."""
+    table_learning_rate: PositiveFloat = 0.05
+    """Of row-wise Adagrad, on the embedding tables."""
+    table_weight_decay: NonNegativeFloat = 0.0
+    """On the rows that a batch touches."""
+    max_gradient_norm: PositiveFloat | None = None
+    """Longest gradient of the dense part; longer ones are shortened."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the running average of the dense weights that an update keeps; the average is
+    evaluated and served. 0 serves the last weights."""
+    evaluations: PositiveInt = 4
+    """Evaluations an epoch."""
+    patience: PositiveInt = 6
+    """Evaluations without a better score after which training stops."""
+    seed: NonNegativeInt = 0
+    """Of the start, the order of the rows and dropout."""
+    device: str = "auto"
+    """``auto`` (a GPU where there is one), ``cpu``, ``cuda``."""
+    threads: NonNegativeInt = 0
+    """Processor threads; 0 leaves PyTorch's choice."""

@@ -1,0 +1,154 @@
+"""What is reported of a target: probabilities, quantities and gains are measured differently."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.evaluation import metrics
+from trimtab.evaluation.intervals import UserBootstrap
+
+Values = NDArray[np.float32]
+Report = dict[str, float | list[float]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric with its value in every resample of the users.
+
+    Attributes
+    ----------
+    value, resampled
+        Both of (label, prediction, users); the second gives a value a resample.
+    """
+
+    value: Callable[[Values, Values, UserBootstrap], float]
+    resampled: Callable[[Values, Values, UserBootstrap], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """The metrics of one family of targets.
+
+    Attributes
+    ----------
+    ranking
+        The metric that says how well rows are ordered: .5 for chance, 1 at best.
+    metrics
+        Metrics with intervals, the ranking one first.
+    others
+        Metrics without, of (label, prediction).
+    """
+
+    ranking: str
+    metrics: Mapping[str, Metric]
+    others: Mapping[str, Callable[[Values, Values], float]]
+
+    def rank(self, label: Values, prediction: Values) -> float:
+        """Return the ranking metric alone."""
+        return self.metrics[self.ranking].value(label, prediction, UserBootstrap())
+
+    def all_rows(self, label: Values, prediction: Values, users: UserBootstrap) -> Report:
+        """Return every metric, and the intervals of those that have one."""
+        report: Report = {}
+        for name, metric in self.metrics.items():
+            report[name] = metric.value(label, prediction, users)
+            low, high = users.interval(metric.resampled(label, prediction, users))
+            report[f"{name}_interval"] = [low, high]
+        return report | {name: other(label, prediction) for name, other in self.others.items()}
+
+    def where_given(self, label: Values, prediction: Values, users: UserBootstrap) -> Report:
+        """Return the ranking metric over the rows where the earlier step happened."""
+        metric = self.metrics[self.ranking]
+        low, high = users.interval(metric.resampled(label, prediction, users))
+        return {
+            f"{self.ranking}_given": metric.value(label, prediction, users),
+            f"{self.ranking}_given_interval": [low, high],
+        }
+
+    def differences(
+        self, label: Values, first: Values, second: Values, users: UserBootstrap
+    ) -> dict[str, Report]:
+        """Return second minus first of every metric, on the same rows and the same resamples."""
+        found: dict[str, Report] = {}
+        for name, metric in self.metrics.items():
+            values = [metric.value(label, prediction, users) for prediction in (first, second)]
+            draws = [metric.resampled(label, prediction, users) for prediction in (first, second)]
+            low, high = users.interval(draws[1] - draws[0])
+            found[name] = {
+                "first": values[0],
+                "second": values[1],
+                "difference": values[1] - values[0],
+                "interval": [low, high],
+            }
+        return found
+
+
+def _positives(label: Values, prediction: Values) -> float:
+    return int((label > 0).sum())
+
+
+def _mean(label: Values, prediction: Values) -> float:
+    return float(label.mean(dtype=np.float64)) if len(label) else float("nan")
+
+
+def _any_auc(label: Values, prediction: Values) -> float:
+    return metrics.auc((label > 0).astype(np.float32), prediction)
+
+
+MEASURES = {
+    "probability": Measure(
+        ranking="auc",
+        metrics={
+            "auc": Metric(
+                lambda y, p, users: metrics.auc(y, p), lambda y, p, users: users.auc(y, p)
+            ),
+            "gauc": Metric(
+                lambda y, p, users: metrics.grouped_auc(y, p, users.groups(y)),
+                lambda y, p, users: users.grouped_auc(y, p),
+            ),
+            "logloss": Metric(
+                lambda y, p, users: metrics.log_loss(y, p),
+                lambda y, p, users: users.mean(y, metrics.row_log_loss(y, p)),
+            ),
+        },
+        others={
+            "positives": _positives,
+            "normalised_entropy": metrics.normalised_entropy,
+            "pcoc": metrics.pcoc,
+            "ece": metrics.expected_calibration_error,
+        },
+    ),
+    "quantity": Measure(
+        ranking="xauc",
+        metrics={
+            "xauc": Metric(
+                lambda y, p, users: metrics.xauc(y, p), lambda y, p, users: users.xauc(y, p)
+            ),
+            "xgauc": Metric(
+                lambda y, p, users: metrics.grouped_xauc(y, p, users.groups(y)),
+                lambda y, p, users: users.grouped_xauc(y, p),
+            ),
+            "mae": Metric(
+                lambda y, p, users: metrics.mean_absolute_error(y, p),
+                lambda y, p, users: users.mean(y, np.abs(y.astype(np.float64) - p)),
+            ),
+        },
+        others={"rmse": metrics.root_mean_squared_error, "pcoc": metrics.pcoc, "mean": _mean},
+    ),
+    "gain": Measure(
+        ranking="utility",
+        metrics={
+            "utility": Metric(
+                lambda y, p, users: metrics.utility(y, p), lambda y, p, users: users.utility(y, p)
+            ),
+            "utility_within_user": Metric(
+                lambda y, p, users: metrics.utility_within(y, p, users.groups(y)),
+                lambda y, p, users: users.utility_within(y, p),
+            ),
+        },
+        others={"positives": _positives, "auc": _any_auc, "mean_gain": _mean},
+    ),
+}
+"""Family of targets (``Target.measure``) to what is reported of it."""

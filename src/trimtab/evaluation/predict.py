@@ -1,0 +1,35 @@
+"""A model's predictions of encoded rows, as arrays."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trimtab.data.columns import Columns
+from trimtab.model import RankingModel
+
+ROWS = 16384
+"""Rows of a batch; the largest that stays in a processor's cache, nearly."""
+
+
+@torch.no_grad()
+def predict(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float32]]:
+    """Return each prediction of every row, NaN where the row's scene does not have the target."""
+    device = model.present.device
+    training = model.training
+    model.eval()
+    parts: dict[str, list[NDArray[np.float32]]] = {}
+    for start in range(0, max(len(columns), 1), ROWS):
+        index = np.arange(start, min(start + ROWS, len(columns)))
+        batch = columns.batch(index).to(device)
+        for name, values in model.predict(model(batch)).items():
+            target = name if name in model.targets else name.rsplit("_given_", 1)[0]
+            here = torch.where(model.has(target, batch), values, torch.nan)
+            parts.setdefault(name, []).append(here.float().cpu().numpy())
+    model.train(training)
+    return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def observed_labels(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float32]]:
+    """Return what each target's prediction is compared with, NaN where it was not observed."""
+    labels = {n: torch.from_numpy(columns.label(n).copy()) for n in columns.names.labels}
+    return {name: target.label(labels).numpy() for name, target in model.targets.items()}

@@ -1,0 +1,1 @@
+"""The loop, a run, and its checkpoints."""

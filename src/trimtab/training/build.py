@@ -1,0 +1,136 @@
+"""From settings and statistics to the parts of a training: model, objective, optimisers."""
+
+from collections.abc import Sequence
+
+import torch
+
+from trimtab.balancing.fixed import FixedWeights
+from trimtab.balancing.objective import Objective
+from trimtab.config.schema import RunSettings
+from trimtab.config.training import TrainingSettings
+from trimtab.data.columns import Columns, Names
+from trimtab.data.prepare import Prepared
+from trimtab.data.statistics import Statistics
+from trimtab.features.encoder import FeatureEncoder, IdFeature
+from trimtab.features.row_wise_adagrad import RowWiseAdagrad
+from trimtab.layers import initialise
+from trimtab.model import RankingModel
+from trimtab.own import OwnPath
+from trimtab.towers import Tower
+from trimtab.training.state import State
+
+
+def build_model(settings: RunSettings, statistics: Statistics, names: Names) -> RankingModel:
+    """Build the model of a run, at its start; learn nothing from labels yet."""
+    features = _features(settings, statistics, names)
+    tasks = settings.tasks()
+    distinct = list(dict.fromkeys(tasks.values()))
+    trunk = settings.trunk.build(features.out_width, features.own_out_width, distinct)
+    targets = {n: t.build(n, settings.targets) for n, t in settings.targets.items()}
+    towers = {}
+    for scene in statistics.scenes.names:
+        inside = {name: tasks[name] for name in targets if scene in settings.scenes_of(name)}
+        towers[scene] = Tower(
+            trunk.out_width,
+            inside,
+            {name: targets[name].width for name in inside},
+            **settings.tower.model_dump(),
+        )
+    own = {
+        name: OwnPath(
+            trunk.out_width, features.own_out_width, settings.embedding.own_hidden, target.width
+        )
+        for name, target in targets.items()
+        if features.own_out_width
+    }
+    given = {name: t.given for name, t in settings.targets.items() if t.given}
+    model = RankingModel(
+        features,
+        trunk,
+        towers,
+        targets,
+        staged=statistics.scenes.staged,
+        given=given,
+        own=own,
+    )
+    initialise(model, settings.training.seed)
+    return model
+
+
+def _features(settings: RunSettings, statistics: Statistics, names: Names) -> FeatureEncoder:
+    def described(columns: Sequence[str]) -> list[IdFeature]:
+        return [
+            IdFeature(
+                name=name,
+                table=settings.features[name].table(name) or name,
+                pool=settings.features[name].pooling(),
+            )
+            for name in columns
+        ]
+
+    return FeatureEncoder(
+        described(names.ids),
+        described(names.lists),
+        tables=statistics.tables,
+        numbers=len(names.numbers),
+        targets=list(settings.targets),
+        **settings.embedding.model_dump(exclude={"own_hidden"}),
+    )
+
+
+def learn_labels(model: RankingModel, columns: Columns) -> None:
+    """Let each target learn its scale from training labels, and start its heads from it."""
+    labels = {name: torch.from_numpy(columns.label(name).copy()) for name in columns.names.labels}
+    for name, target in model.targets.items():
+        label = target.label(labels)
+        bias = target.learn(label[~label.isnan()])
+        for tower in model.towers.values():
+            if name in tower.heads:
+                tower.heads[name].bias.data.copy_(bias)
+
+
+def build_objective(settings: RunSettings, scenes: Sequence[str]) -> Objective:
+    """Build the objective: the weights of scenes, and the mean or sum over a tower's targets."""
+    in_scene = {s: [t for t in settings.targets if s in settings.scenes_of(t)] for s in scenes}
+    weights = settings.scenes.weights if settings.scenes else {}
+    share = {"sum": lambda s: 1.0, "mean": lambda s: 1.0 / max(len(in_scene[s]), 1)}
+    factor = {s: weights.get(s, 1.0) * share[settings.loss.tower](s) for s in scenes}
+    staged = settings.scenes is not None and settings.scenes.stages is not None
+    scales = {
+        target: [factor[settings.scenes_of(target)[0] if staged else s] for s in scenes]
+        for target in settings.targets
+    }
+    return Objective(scales, settings.loss.denominator)
+
+
+def build_optimizers(
+    model: RankingModel, training: TrainingSettings
+) -> list[torch.optim.Optimizer]:
+    """Build row-wise Adagrad for the tables and Adam for the rest."""
+    table = model.features.tables.weight
+    dense = [p for p in model.parameters() if p is not table]
+    return [
+        torch.optim.AdamW(
+            dense, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        ),
+        RowWiseAdagrad(
+            [table],
+            blocks=list(model.features.tables.blocks.values()),
+            learning_rate=training.table_learning_rate,
+            weight_decay=training.table_weight_decay,
+        ),
+    ]
+
+
+def build_state(settings: RunSettings, prepared: Prepared) -> State:
+    """Build everything that training changes, at its start."""
+    statistics = prepared.statistics
+    model = build_model(settings, statistics, prepared.train.names)
+    learn_labels(model, prepared.train)
+    return State(
+        model=model,
+        objective=build_objective(settings, statistics.scenes.names),
+        balancer=FixedWeights({name: t.weight for name, t in settings.targets.items()}),
+        optimizers=build_optimizers(model, settings.training),
+        keep=settings.training.average,
+    )

@@ -1,0 +1,70 @@
+"""``trimtab demo``: a simulated feed, a run on it, and how close the run comes to the truth."""
+
+import json
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from trimtab.config.load import load
+from trimtab.data.simulate import SimulationSettings, simulate
+from trimtab.errors import InputError
+from trimtab.evaluation.metrics import auc
+from trimtab.training.progress import Progress
+from trimtab.training.run import Run, train
+
+Gaps = dict[str, dict[str, float]]
+
+
+def demo(
+    folder: Path, progress: Progress, simulation: SimulationSettings | None = None
+) -> tuple[Run, Gaps]:
+    """Simulate the two-stage feed into ``folder/data``, train on it, and compare with the truth.
+
+    A demo that is there already is replaced.
+
+    Returns
+    -------
+    run, gaps
+        ``gaps`` holds for each binary target the AUC ``learnt`` on the valid rows, the ``best``
+        that anyone could reach (the AUC of the true probabilities), and their ``gap``.
+
+    Raises
+    ------
+    InputError
+        When the folder holds something that is no demo.
+    """
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / "demo.toml").exists():
+            raise InputError(f"{folder}: not empty and no demo; choose another --out.")
+        shutil.rmtree(folder)
+    progress.stage("simulating a feed")
+    feed = simulate(simulation or SimulationSettings())
+    (folder / "data").mkdir(parents=True)
+    feed.log.write_parquet(folder / "data" / "log.parquet")
+    feed.users.write_parquet(folder / "data" / "users.parquet")
+    feed.items.write_parquet(folder / "data" / "items.parquet")
+    text = files("trimtab.training").joinpath("demo.toml").read_text(encoding="utf-8")
+    (folder / "demo.toml").write_text(text, encoding="utf-8")
+    run = train(load(folder / "demo.toml"), out=folder, add=True, progress=progress)
+    gaps = compare_with_truth(run, feed.truth)
+    (folder / "truth.json").write_text(json.dumps(gaps, indent=1), encoding="utf-8")
+    return run, gaps
+
+
+def compare_with_truth(run: Run, truth: pl.DataFrame) -> Gaps:
+    """Return what was learnt and what could be, for each binary target, on the valid rows.
+
+    The valid rows are the last ones, as the log is in order of time.
+    """
+    evaluation = run.evaluation()
+    last = truth.tail(len(evaluation.columns))
+    gaps = {}
+    for name in ("stop", "click", "like"):
+        label = evaluation.labels[name]
+        learnt = auc(label, evaluation.predictions[name])
+        best = auc(label, last[name].to_numpy().astype(np.float64))
+        gaps[name] = {"learnt": learnt, "best": best, "gap": best - learnt}
+    return gaps

@@ -1,0 +1,99 @@
+"""The training loop. Read this file first; every other part is one call away."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trimtab.batch import Batch
+from trimtab.config.training import TrainingSettings
+from trimtab.data.columns import Columns
+from trimtab.errors import RunError
+from trimtab.training.order import Order, batches
+from trimtab.training.state import State
+
+Evaluate = Callable[[], dict[str, float]]
+"""Returns each target's ranking metric on the valid rows."""
+
+
+def train(
+    state: State,
+    rows: Columns,
+    settings: TrainingSettings,
+    *,
+    evaluate: Evaluate,
+    save: Callable[[State, bool], None],
+    progress: Callable[[State, int], None],
+) -> None:
+    """Train ``state`` in place from wherever it stands, until no evaluation gets better.
+
+    Parameters
+    ----------
+    save
+        Called after each evaluation with the state and whether it is the best so far.
+    progress
+        Called after each update with the state and its rows.
+
+    Raises
+    ------
+    RunError
+        When a loss is not finite; what was saved is from before that update.
+    """
+    order = Order(len(rows), settings.batch_rows, settings.seed)
+    last, since = order.steps * settings.epochs, state.step
+    device = state.model.present.device
+    started = time.perf_counter() - state.seconds
+    total: dict[str, Tensor] = {}
+    for batch in batches(rows, order.indices(state.step, last)):
+        if state.stale >= settings.patience:
+            break
+        losses = update(state, batch.to(device), settings)
+        total = {name: total.get(name, 0.0) + loss for name, loss in losses.items()}
+        progress(state, len(batch))
+        if order.pauses(state.step, settings.evaluations):
+            state.seconds = time.perf_counter() - started
+            means = {name: float(sums) / (state.step - since) for name, sums in total.items()}
+            better = record(state, means, evaluate, epoch=state.step / order.steps)
+            save(state, better)
+            total, since = {}, state.step
+
+
+def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, Tensor]:
+    """Do one update; return each target's loss before it."""
+    losses = state.objective(state.model, batch, state.model(batch))
+    loss = state.balancer.combine(losses)
+    if not loss.isfinite():
+        shown = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
+        raise RunError(
+            f"the loss is not finite at step {state.step + 1:,} ({shown}). The checkpoint is from "
+            "before; try a smaller training.learning_rate, or look at the labels of that target."
+        )
+    for optimizer in state.optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    if settings.max_gradient_norm is not None:
+        dense = [p for p in state.model.parameters() if p.grad is not None and not p.grad.is_sparse]
+        torch.nn.utils.clip_grad_norm_(dense, settings.max_gradient_norm)
+    for optimizer in state.optimizers:
+        optimizer.step()
+    state.step += 1
+    state.follow()
+    return {name: value.detach() for name, value in losses.items()}
+
+
+def record(state: State, losses: dict[str, float], evaluate: Evaluate, *, epoch: float) -> bool:
+    """Evaluate, note it in the curves, and say whether it is the best so far."""
+    with state.averaged():
+        metrics = evaluate()
+    known = [value for value in metrics.values() if not math.isnan(value)]
+    score = sum(known) / len(known) if known else float(state.step)
+    better = score > state.best
+    state.stale = 0 if better else state.stale + 1
+    if better:
+        state.best, state.best_step = score, state.step
+    entry: dict[str, Any] = {"step": state.step, "epoch": epoch, "losses": losses, "score": score}
+    state.curves.append(entry | {"metrics": metrics, "best": better})
+    return better

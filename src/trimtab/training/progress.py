@@ -1,0 +1,160 @@
+"""What a person sees while a run trains."""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from trimtab.config.schema import RunSettings
+from trimtab.data.prepare import Prepared
+from trimtab.evaluation.measures import MEASURES
+from trimtab.training.state import State
+
+
+class Progress(ABC):
+    """Is told of every step of a run."""
+
+    @abstractmethod
+    def stage(self, doing: str) -> None:
+        """Something long begins."""
+
+    @abstractmethod
+    def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
+        """Training begins, or goes on."""
+
+    @abstractmethod
+    def advance(self, state: State, rows: int) -> None:
+        """One update is done."""
+
+    @abstractmethod
+    def evaluated(self, state: State) -> None:
+        """An evaluation is done and saved."""
+
+    @abstractmethod
+    def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+        """The run is complete."""
+
+
+class Silent(Progress):
+    """Shows nothing."""
+
+    def stage(self, doing: str) -> None:
+        """Show nothing."""
+
+    def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
+        """Show nothing."""
+
+    def advance(self, state: State, rows: int) -> None:
+        """Show nothing."""
+
+    def evaluated(self, state: State) -> None:
+        """Show nothing."""
+
+    def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+
+class Terminal(Progress):
+    """A bar with rows a second and time left, a line an evaluation, a table at the end."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self.task = self.bar.add_task("", total=None, speed="")
+        self.names: list[str] = []
+
+    def stage(self, doing: str) -> None:
+        """Say what begins."""
+        self.bar.update(self.task, description=doing)
+        self.bar.start()
+
+    def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
+        """Say how much there is to do."""
+        rows = prepared.summary["rows"]
+        duplicates = prepared.summary["duplicates"]
+        self.console.print(
+            f"{rows['train']:,} rows to train on, {rows['valid']:,} held out; "
+            f"{duplicates['found']:,} exact duplicates, {duplicates['dropped']:,} dropped"
+        )
+        self.names = list(settings.targets)
+        total = rows["train"] * settings.training.epochs
+        done = min(state.step * settings.training.batch_rows, total)
+        self.bar.update(self.task, description="training", total=total, completed=done)
+
+    def advance(self, state: State, rows: int) -> None:
+        """Move the bar."""
+        speed = self.bar.tasks[0].speed
+        text = f"{speed:,.0f} rows/s" if speed else ""
+        self.bar.update(self.task, advance=rows, speed=text)
+
+    def evaluated(self, state: State) -> None:
+        """Print one line."""
+        entry = state.curves[-1]
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in entry["metrics"].items())
+        mark = " *" if entry["best"] else ""
+        self.console.print(f"epoch {entry['epoch']:5.2f}  {shown}  mean {entry['score']:.4f}{mark}")
+
+    def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+        """Print the table of targets and name the files."""
+        self.bar.stop()
+        self.console.print(targets_table(metrics))
+        files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        self.console.print(f"{folder}: {', '.join(files)}")
+
+
+def targets_table(metrics: Mapping[str, Any]) -> Table:
+    """Return each target's ranking metric with its interval, for a terminal."""
+    table = Table(box=None, header_style="bold")
+    for heading in ("target", "metric", "value", "95 % interval", "rows", "pcoc"):
+        table.add_column(heading, justify="left" if heading in ("target", "metric") else "right")
+    for name, target in metrics["targets"].items():
+        key = next(m.ranking for m in MEASURES.values() if f"{m.ranking}_interval" in target)
+        low, high = target[f"{key}_interval"]
+        table.add_row(
+            name,
+            key,
+            _number(target[key]),
+            f"{_number(low)} to {_number(high)}",
+            f"{target['rows']:,}",
+            _number(target.get("pcoc")),
+        )
+    return table
+
+
+def differences_table(found: Mapping[str, Any]) -> Table:
+    """Return the paired differences of two runs, for a terminal; those beyond chance are bold."""
+    table = Table(box=None, header_style="bold")
+    for heading in ("target", "metric", "first", "second", "difference", "95 % interval"):
+        table.add_column(heading, justify="left" if heading in ("target", "metric") else "right")
+    for name, metrics in found.items():
+        for metric, values in metrics.items():
+            low, high = values["interval"]
+            sure = low is not None and (low > 0 or high < 0)
+            table.add_row(
+                name,
+                metric,
+                _number(values["first"]),
+                _number(values["second"]),
+                f"{values['difference']:+.4f}" if values["difference"] is not None else "-",
+                f"{_number(low)} to {_number(high)}",
+                style="bold" if sure else "",
+            )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

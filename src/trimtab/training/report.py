@@ -1,0 +1,86 @@
+"""What a finished run tells its report."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+import trimtab
+from trimtab.config.doctor import examine
+from trimtab.config.schema import RunSettings
+from trimtab.data.prepare import Prepared
+from trimtab.evaluation.evaluate import Evaluation, finite
+from trimtab.training.state import State
+
+RULE = (
+    "The best evaluation is the one with the highest mean, over the targets whose weight is above "
+    "0, of their ranking metrics on the valid rows: AUC, XAUC for numbers, utility for blends."
+)
+
+
+def contents(
+    settings: RunSettings,
+    prepared: Prepared,
+    state: State,
+    evaluation: Evaluation,
+    metrics: Mapping[str, Any],
+    *,
+    title: str,
+    frame: Any,
+) -> dict[str, Any]:
+    """Return everything that the report shows, as JSON."""
+    rows_per_second = state.step * settings.training.batch_rows / max(state.seconds, 1e-9)
+    return finite(
+        {
+            "title": title,
+            "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "version": trimtab.__version__,
+            "seed": settings.training.seed,
+            "command": f"trimtab train {title}.toml --seed {settings.training.seed}",
+            "data": prepared.summary | {"targets": _targets(settings, prepared)},
+            "model": _model(settings, state),
+            "training": {
+                "seconds": state.seconds,
+                "rows_per_second": rows_per_second,
+                "epochs": state.curves[-1]["epoch"] if state.curves else 0,
+                "best_step": state.best_step,
+                "rule": RULE,
+            },
+            "curves": state.curves,
+            "metrics": metrics,
+            "reliability": evaluation.reliability(),
+            "findings": [finding.as_dict() for finding in examine(settings, frame)],
+        }
+    )
+
+
+def _targets(settings: RunSettings, prepared: Prepared) -> list[dict[str, Any]]:
+    rows = []
+    for name, target in settings.targets.items():
+        known = name in prepared.train.names.labels
+        label = prepared.train.label(name) if known else np.full(1, np.nan)
+        seen = label[~np.isnan(label)]
+        rows.append(
+            {
+                "name": name,
+                "kind": target.kind,
+                "given": target.given,
+                "mean": float(seen.mean()) if len(seen) else None,
+                "observed": len(seen) if known else None,
+                "weight": target.weight,
+            }
+        )
+    return rows
+
+
+def _model(settings: RunSettings, state: State) -> dict[str, Any]:
+    table = state.model.features.tables.weight
+    dense = sum(p.numel() for p in state.model.parameters()) - table.numel()
+    widths = getattr(settings.trunk, "widths", [])
+    return {
+        "trunk": " ".join([settings.trunk.kind, "-".join(map(str, widths))]).strip(),
+        "table_rows": len(table),
+        "dense_parameters": dense,
+        "table_parameters": table.numel(),
+    }

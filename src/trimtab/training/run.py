@@ -1,0 +1,292 @@
+"""A run: one training, kept in a folder, and what can be done with it afterwards."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from trimtab.config.load import load, parse
+from trimtab.config.schema import RunSettings
+from trimtab.data.columns import Columns, Names
+from trimtab.data.prepare import Prepared, encode_rows, prepare
+from trimtab.data.statistics import Statistics
+from trimtab.errors import DataError, InputError, RunError
+from trimtab.evaluation.evaluate import Evaluation
+from trimtab.evaluation.predict import predict
+from trimtab.evaluation.report import write as write_report
+from trimtab.training import checkpoint, loop
+from trimtab.training.build import build_model, build_state
+from trimtab.training.progress import Progress, Silent
+from trimtab.training.report import contents
+from trimtab.training.state import State
+
+MODEL, BEST, LAST = "model.safetensors", "best.safetensors", "last.safetensors"
+SETTINGS, METRICS, CURVES = "settings.json", "metrics.json", "log.jsonl"
+REPORT = "report.html"
+
+
+class Run:
+    """A trained run: its settings, what it learnt of the data, and its model.
+
+    Made by :func:`trimtab.train` or :meth:`Run.load`.
+    """
+
+    def __init__(
+        self, folder: Path, settings: RunSettings, statistics: Statistics, model: Any
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.statistics = statistics
+        self.model = model
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Run":
+        """Read a finished run.
+
+        Raises
+        ------
+        InputError
+            When the folder is no run, or one that has not finished.
+        """
+        folder = Path(folder)
+        settings = _saved_settings(folder)
+        if not (folder / MODEL).exists():
+            raise InputError(
+                f"{folder}: the run has not finished; go on with `trimtab train ... --resume`."
+            )
+        statistics = Statistics.load(folder, settings.features)
+        tensors, facts = checkpoint.load(folder / MODEL)
+        names = Names(**{kind: tuple(columns) for kind, columns in facts["names"].items()})
+        model = build_model(settings, statistics, names)
+        model.load_state_dict(tensors)
+        model.to(device_of(settings)).eval()
+        return cls(folder, settings, statistics, model)
+
+    def evaluate(self, data: Any = None) -> dict[str, Any]:
+        """Return the metrics of every target, over all rows and by scene, with intervals.
+
+        Parameters
+        ----------
+        data
+            A frame (Polars, pandas, Arrow), or the path of a file, with labels; the run's own
+            valid rows when left out.
+
+        Raises
+        ------
+        DataError
+            When a column is missing or holds what the run file forbids.
+        """
+        return self.evaluation(data).metrics()
+
+    def evaluation(self, data: Any = None) -> Evaluation:
+        """Return predictions and labels of labelled rows, as ``evaluate`` sees them."""
+        plan = self.settings.plan()
+        if data is None:
+            if self.settings.data.log is None:
+                raise DataError("the run was trained on a frame; give the rows to evaluate.")
+            columns = prepare(plan).valid
+        else:
+            columns = encode_rows(plan, self.statistics, data, labelled=True)
+        return Evaluation(self.model, columns)
+
+    def predict(self, data: Any) -> pl.DataFrame:
+        """Return a column a target, in the order of the rows; null where its scene lacks it.
+
+        Beside a conditional target ``b`` stands ``b_given_a``.
+
+        Raises
+        ------
+        DataError
+            When a feature's column is missing or holds what its kind forbids.
+        """
+        columns = encode_rows(self.settings.plan(), self.statistics, data, labelled=False)
+        return pl.DataFrame(predict(self.model, columns)).with_columns(pl.all().fill_nan(None))
+
+
+def train(
+    settings: str | Path | Mapping[str, Any] | RunSettings,
+    frame: Any = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    add: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a run.
+
+    Parameters
+    ----------
+    settings
+        A run file's path, its content as nested dictionaries, or settings read before.
+    frame
+        Rows to train on in place of ``data.log``: Polars, pandas or Arrow.
+    out
+        Folder of the run, made when it does not exist; a temporary one when left out.
+    resume
+        Go on from the last checkpoint in ``out``, if there is one.
+    add
+        Put the run into ``out`` though other files are in it.
+
+    Returns
+    -------
+    Run
+        With the weights of the best evaluation.
+
+    Raises
+    ------
+    SettingsError, DataError
+        Before anything is written.
+    RunError
+        When training cannot go on; the last checkpoint is intact.
+    """
+    settings = _settings(settings)
+    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="trimtab-"))
+    taken = folder.exists() and any(folder.iterdir())
+    if out is not None and taken and not (resume or add):
+        raise InputError(f"{folder}: not empty; choose another --out, or go on with --resume.")
+    progress = progress or Silent()
+    if settings.training.threads:
+        torch.set_num_threads(settings.training.threads)
+    progress.stage("reading and encoding the log")
+    prepared = prepare(settings.plan(), frame)
+    _check_labels(settings, prepared.train)
+    torch.manual_seed(settings.training.seed)
+    state = build_state(settings, prepared)
+    state.model.to(device_of(settings))
+    _open(folder, settings, prepared, state)
+    progress.start(settings, prepared, state)
+    _fit(state, settings, prepared, folder, progress)
+    evaluation, metrics = _finish(state, settings, prepared, folder, progress)
+    page = contents(settings, prepared, state, evaluation, metrics, title=folder.name, frame=frame)
+    write_report(page, folder / REPORT)
+    progress.finished(folder, metrics)
+    return Run(folder, settings, prepared.statistics, state.model)
+
+
+def _settings(settings: str | Path | Mapping[str, Any] | RunSettings) -> RunSettings:
+    if isinstance(settings, RunSettings):
+        return settings
+    return parse(settings) if isinstance(settings, Mapping) else load(settings)
+
+
+def _saved_settings(folder: Path) -> RunSettings:
+    try:
+        return parse(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+    except OSError:
+        raise InputError(f"{folder}: no run; it has no {SETTINGS}.") from None
+    except ValueError:
+        raise InputError(f"{folder / SETTINGS}: not valid JSON.") from None
+
+
+def device_of(settings: RunSettings) -> torch.device:
+    """Return the device that a run computes on."""
+    wanted = settings.training.device
+    if wanted != "auto":
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _check_labels(settings: RunSettings, rows: Columns) -> None:
+    """Raise ``DataError`` for a target that nothing can be learnt of; all such at once."""
+    problems = []
+    for label, column in settings.labels().items():
+        seen = rows.label(label)
+        seen = seen[~np.isnan(seen)]
+        if not len(seen):
+            problems.append(f"{column.where}: no training row has a label in {column.column!r}.")
+        elif column.rule == "zero_one" and (seen == seen[0]).all():
+            problems.append(
+                f"{column.where}: column {column.column!r} is {seen[0]:g} in all {len(seen):,} "
+                "training rows that have a label; there is nothing to tell apart."
+            )
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def _open(folder: Path, settings: RunSettings, prepared: Prepared, state: State) -> None:
+    """Make the run's folder, or restore the state from it."""
+    checkpoint.sweep(folder)
+    if (folder / LAST).exists():
+        saved = _saved_settings(folder)
+        loops = {"epochs", "patience", "threads"}
+        if _without(saved, loops) != _without(settings, loops):
+            raise InputError(f"{folder}: was trained with other settings; choose another --out.")
+        state.restore(*checkpoint.load(folder / LAST))
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        prepared.statistics.save(folder)
+        _write(folder / SETTINGS, settings.model_dump_json(indent=1))
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror}.") from None
+
+
+def _without(settings: RunSettings, keys: set[str]) -> dict[str, Any]:
+    return settings.model_dump(mode="json", exclude={"training": keys})
+
+
+def _fit(
+    state: State, settings: RunSettings, prepared: Prepared, folder: Path, progress: Progress
+) -> None:
+    rule = [name for name, target in settings.targets.items() if target.weight > 0]
+
+    def evaluate() -> dict[str, float]:
+        ranks = Evaluation(state.model, prepared.valid).ranks()
+        return {name: ranks[name] for name in rule}
+
+    def save(state: State, better: bool) -> None:
+        if better:
+            with state.averaged():
+                checkpoint.save(folder / BEST, state.model.state_dict(), {"step": state.step})
+        checkpoint.save(folder / LAST, state.tensors(), state.facts())
+        lines = [json.dumps(entry) for entry in state.curves]
+        _write(folder / CURVES, "\n".join(lines) + "\n")
+        progress.evaluated(state)
+
+    loop.train(
+        state,
+        prepared.train,
+        settings.training,
+        evaluate=evaluate,
+        save=save,
+        progress=progress.advance,
+    )
+
+
+def _finish(
+    state: State, settings: RunSettings, prepared: Prepared, folder: Path, progress: Progress
+) -> tuple[Evaluation, dict[str, Any]]:
+    """Serve the best weights: learn what needs them, save the model, evaluate."""
+    progress.stage("evaluating")
+    tensors, _ = checkpoint.load(folder / BEST)
+    state.model.load_state_dict(tensors)
+    state.model.eval()
+    sample = np.random.default_rng(settings.training.seed).permutation(len(prepared.train))[
+        :200_000
+    ]
+    with torch.no_grad():
+        batch = prepared.train.batch(np.sort(sample)).to(state.model.present.device)
+        state.model.finish(batch, state.model(batch))
+    names = {kind: list(columns) for kind, columns in vars(prepared.train.names).items()}
+    checkpoint.save(folder / MODEL, state.model.state_dict(), {"names": names})
+    evaluation = Evaluation(state.model, prepared.valid)
+    metrics = evaluation.metrics()
+    _write(folder / METRICS, json.dumps(metrics, indent=1))
+    return evaluation, metrics
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside, then rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written: {error.strerror}.") from None

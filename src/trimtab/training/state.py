@@ -1,0 +1,110 @@
+"""Everything that changes while training, and so everything that a checkpoint holds."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trimtab.balancing.fixed import FixedWeights
+from trimtab.balancing.objective import Objective
+from trimtab.model import RankingModel
+
+
+@dataclass(kw_only=True)
+class State:
+    """A training under way.
+
+    Attributes
+    ----------
+    average
+        Running average of the dense weights; empty where none is kept.
+    step
+        Updates done.
+    best, best_step
+        Best score so far and the step it was reached at.
+    curves
+        One entry an evaluation, for the report.
+    """
+
+    model: RankingModel
+    objective: Objective
+    balancer: FixedWeights
+    optimizers: list[torch.optim.Optimizer]
+    keep: float = 0.0
+    average: dict[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+    best: float = float("-inf")
+    best_step: int = 0
+    stale: int = 0
+    seconds: float = 0.0
+    curves: list[dict[str, Any]] = field(default_factory=list)
+
+    FACTS = ("step", "best", "best_step", "stale", "seconds", "curves")
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of the state, by name."""
+        found = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        found |= {f"average.{name}": t for name, t in self.average.items()}
+        for i, optimizer in enumerate(self.optimizers):
+            for j, parameter in enumerate(_parameters(optimizer)):
+                for key, value in optimizer.state[parameter].items():
+                    found[f"optimizer.{i}.{j}.{key}"] = value
+        found["random"] = torch.get_rng_state()
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return the numbers of the state."""
+        return {name: getattr(self, name) for name in self.FACTS}
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Set everything from what ``tensors`` and ``facts`` returned."""
+        self.model.load_state_dict(_under("model.", tensors))
+        self.average = _under("average.", tensors)
+        for i, optimizer in enumerate(self.optimizers):
+            for j, parameter in enumerate(_parameters(optimizer)):
+                saved = _under(f"optimizer.{i}.{j}.", tensors)
+                optimizer.state[parameter] = {key: value.clone() for key, value in saved.items()}
+        torch.set_rng_state(tensors["random"])
+        for name in self.FACTS:
+            setattr(self, name, facts[name])
+
+    def dense(self) -> dict[str, Tensor]:
+        """Return the weights that the average is kept of: all but the tables."""
+        table = self.model.features.tables.weight
+        return {n: p.data for n, p in self.model.named_parameters() if p is not table}
+
+    def follow(self) -> None:
+        """Move the running average towards the weights; a young average moves faster."""
+        if not self.keep:
+            return
+        weights = self.dense()
+        if not self.average:
+            self.average = {name: weight.clone() for name, weight in weights.items()}
+        share = 1 - min(self.keep, self.step / (self.step + 10))
+        current = [weights[name] for name in self.average]
+        torch._foreach_lerp_(list(self.average.values()), current, share)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Have the averaged weights in the model for a while."""
+        weights = self.dense()
+        trained = {name: weights[name].clone() for name in self.average}
+        for name, value in self.average.items():
+            weights[name].copy_(value)
+        try:
+            yield
+        finally:
+            for name, value in trained.items():
+                weights[name].copy_(value)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose name starts with ``prefix``, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

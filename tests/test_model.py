@@ -1,0 +1,398 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trimtab.batch import Batch
+from trimtab.features.encoder import FeatureEncoder, IdFeature
+from trimtab.layers import initialise
+from trimtab.model import RankingModel
+from trimtab.targets import targets as kinds
+from trimtab.towers import Tower
+from trimtab.trunks import SharedBottom
+
+NUMBERS = 5
+
+
+def build(
+    targets: Mapping[str, Mapping[str, Any]],
+    towers: Mapping[str, Sequence[str]],
+    *,
+    staged: bool = False,
+    first_order: bool = False,
+    norm: str = "none",
+) -> RankingModel:
+    """Build a model of float64, so that rounding hides nothing."""
+    settings = {name: kinds[one["kind"]].model_validate(one) for name, one in targets.items()}
+    trunk = SharedBottom(NUMBERS + 4, ["all"], widths=[8, 6], activation="tanh")
+    model = RankingModel(
+        FeatureEncoder(
+            [IdFeature(name="user", table="user")],
+            [],
+            tables={"user": 10},
+            numbers=NUMBERS,
+            targets=list(targets),
+            width=4,
+            own_width=0,
+            first_order=first_order,
+            deviation=0.3,
+            dropout=0.0,
+        ),
+        trunk,
+        {
+            scene: Tower(
+                trunk.out_width,
+                dict.fromkeys(inside, "all"),
+                dict.fromkeys(inside, 1),
+                widths=[7],
+                activation="tanh",
+                norm=norm,  # type: ignore[arg-type]
+            )
+            for scene, inside in towers.items()
+        },
+        {name: one.build(name, settings) for name, one in settings.items()},
+        staged=staged,
+        given={name: one.given for name, one in settings.items() if one.given},
+    )
+    initialise(model, 0)
+    return model.double()
+
+
+def batch(scene: Sequence[int], **labels: Tensor) -> Batch:
+    rows = len(scene)
+    return Batch(
+        ids=torch.randint(0, 10, (rows, 1), dtype=torch.int32),
+        lists={},
+        numbers=torch.randn(rows, NUMBERS, dtype=torch.float64),
+        scene=torch.tensor(scene, dtype=torch.int64),
+        labels=labels,
+        weights={},
+    )
+
+
+def only(data: Batch, rows: Sequence[int]) -> Batch:
+    index = torch.tensor(rows, dtype=torch.int64)
+    return data.apply(lambda tensor: tensor[index])
+
+
+def zero_one(rows: int) -> Tensor:
+    return (torch.arange(rows) % 2).double()
+
+
+BOTH = {"click": {"kind": "binary"}, "play": {"kind": "number", "scale": "none"}}
+SCENES = {"cover": ["click", "play"], "stream": ["click", "play"], "other": ["click", "play"]}
+MIXED = [2, 0, 1, 1, 0, 2, 0, 1, 0]
+
+
+def gradients(model: RankingModel, loss: Tensor) -> dict[str, Tensor | None]:
+    model.zero_grad()
+    loss.backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def touched(found: Mapping[str, Tensor | None], part: str) -> bool:
+    """Say whether any parameter whose name starts with ``part`` got a gradient but zeros."""
+    inside = [g for name, g in found.items() if name.startswith(part)]
+    assert inside, part
+    return any(g is not None and bool((g.to_dense() != 0).any()) for g in inside)
+
+
+def test_without_scenes_there_is_one_tower() -> None:
+    model, data = build(BOTH, {"all": ["click", "play"]}), batch([0] * 6)
+    logits = model(data)
+    x = model.trunk(model.features(data))
+    expected = model.towers["all"](x)
+    assert list(logits) == ["click", "play"]
+    assert all(torch.equal(logits[name], expected[name]) for name in logits)
+    assert all(logit.shape == (6, 1) for logit in logits.values())
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_rows_of_several_scenes_are_merged_in_their_order(first_order: bool) -> None:
+    model, data = build(BOTH, SCENES, first_order=first_order), batch(MIXED)
+    logits = model(data)
+    names = list(SCENES)
+    for i, scene in enumerate(MIXED):
+        row = only(data, [i])
+        inputs = model.features(row)
+        alone = model.towers[names[scene]](model.trunk(inputs))
+        for target, logit in logits.items():
+            expected = alone[target] + inputs.first_order.get(target, 0.0)
+            torch.testing.assert_close(logit[i : i + 1], expected)
+
+
+def test_order_of_the_batch_does_not_matter() -> None:
+    model, data = build(BOTH, SCENES), batch(MIXED)
+    shuffled = torch.randperm(len(MIXED)).tolist()
+    whole, other = model(data), model(only(data, shuffled))
+    for name in whole:
+        torch.testing.assert_close(other[name], whole[name][shuffled])
+
+
+def test_a_tower_runs_on_its_own_rows_alone() -> None:
+    model, seen = build(BOTH, SCENES), {}
+    for name, tower in model.towers.items():
+        tower.register_forward_pre_hook(
+            lambda _, args, name=name: seen.__setitem__(name, len(args[0]["all"]))  # type: ignore[misc]
+        )
+    model(batch(MIXED))
+    assert seen == {"cover": 4, "stream": 3, "other": 2}
+    seen.clear()
+    model(batch([1, 1, 1]))
+    assert seen == {"stream": 3}
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_a_row_trains_only_its_scenes_tower(first_order: bool) -> None:
+    model = build(BOTH, SCENES, first_order=first_order)
+    y = zero_one(len(MIXED))
+    data = batch(MIXED, click=y, play=y)
+    losses = model.losses(data, model(data))
+    total = losses["click"] + losses["play"]
+    stream = torch.tensor(MIXED) == 1
+    found = gradients(model, total[stream].sum())
+    assert touched(found, "towers.stream")
+    assert touched(found, "trunk")
+    assert touched(found, "features.tables")
+    assert not touched(found, "towers.cover")
+    assert not touched(found, "towers.other")
+
+    data = only(data, [2, 3, 7])  # No other scene's rows are there at all.
+    losses = model.losses(data, model(data))
+    found = gradients(model, (losses["click"] + losses["play"]).sum())
+    assert all(g is None for name, g in found.items() if name.startswith("towers.cover"))
+    assert all(g is not None for name, g in found.items() if name.startswith("towers.stream"))
+
+
+LIMITED = {"cover": ["click"], "stream": ["click", "play"], "other": ["click"]}
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_a_target_lives_only_in_its_scenes(first_order: bool) -> None:
+    model = build(BOTH, LIMITED, first_order=first_order)
+    y = zero_one(len(MIXED))
+    data = batch(MIXED, click=y, play=y + 3)
+    here = torch.tensor(MIXED) == 1
+    logits = model(data)
+    losses, observed = model.losses(data, logits), model.observed(data)
+    assert torch.equal(model.has("play", data), here)
+    assert model.has("click", data).all()
+    assert torch.equal(observed["play"], here)
+    assert observed["click"].all()
+    assert (losses["play"][~here] == 0).all()
+    assert (losses["play"][here] > 0).all()
+    found = gradients(model, losses["play"].sum())
+    assert touched(found, "towers.stream")
+    assert not touched(found, "towers.cover")
+    assert not touched(found, "towers.other")
+    # Rows of other scenes do not train the target's tables either.
+    rows = {int(i) for i in data.ids[here, 0]}
+    table = found["features.tables.weight"]
+    assert table is not None
+    trained = (table.to_dense() != 0).any(1).nonzero().view(-1).tolist()
+    assert set(trained) <= rows
+
+
+def test_a_batch_without_a_row_of_the_targets_scene() -> None:
+    model = build(BOTH, LIMITED)
+    data = batch([0, 0, 2], click=zero_one(3), play=torch.ones(3, dtype=torch.float64))
+    logits = model(data)
+    losses = model.losses(data, logits)
+    assert logits["play"].shape == (3, 1)
+    assert logits["play"].dtype == torch.float64
+    assert torch.equal(losses["play"], torch.zeros(3, dtype=torch.float64))
+    assert not model.observed(data)["play"].any()
+    found = gradients(model, losses["play"].sum() + losses["click"].sum())
+    assert touched(found, "towers.cover")
+    assert not touched(found, "towers.stream")
+
+
+def test_labels_of_scenes_without_the_target_teach_nothing() -> None:
+    """Smearing is learnt where the target is, though other rows have the label too."""
+    targets = {"click": {"kind": "binary"}, "play": {"kind": "duration"}}
+    model = build(targets, LIMITED)
+    play = torch.tensor([1e4, 1e4, 5.0, 7.0, 1e4, 1e4, 1e4, 9.0, 1e4], dtype=torch.float64)
+    data = batch(MIXED, click=zero_one(9), play=play)
+    here = torch.tensor(MIXED) == 1
+    model.targets["play"].learn(play[here].float())
+    model.finish(data, model(data))
+    predicted = model.predict(model(data))["play"][here]
+    assert predicted.mean().item() == pytest.approx(7.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+def test_a_batch_of_one(norm: str) -> None:
+    model = build(BOTH, SCENES, norm=norm)
+    y = torch.ones(1, dtype=torch.float64)
+    data = batch([1], click=y, play=y)
+    logits = model(data)
+    assert all(logit.shape == (1, 1) for logit in logits.values())
+    found = gradients(model, sum(model.losses(data, logits).values(), torch.zeros(1)).sum())
+    assert touched(found, "towers.stream")
+
+
+@pytest.mark.parametrize("towers", [SCENES, {"all": ["click", "play"]}], ids=["scenes", "one"])
+def test_a_batch_of_no_rows(towers: Mapping[str, Sequence[str]]) -> None:
+    model, none = build(BOTH, towers, first_order=True).eval(), torch.zeros(0, dtype=torch.float64)
+    data = batch([], click=none, play=none)
+    logits = model(data)
+    assert all(logit.shape == (0, 1) for logit in logits.values())
+    assert all(loss.shape == (0,) for loss in model.losses(data, logits).values())
+    assert all(p.shape == (0,) for p in model.predict(logits).values())
+
+
+def test_first_order_is_added_to_the_targets_own_logit() -> None:
+    model, data = build(BOTH, SCENES, first_order=True), batch(MIXED)
+    before = model(data)
+    table = model.features.tables
+    click = 4  # The shared block is 4 wide; then come click's weight and play's.
+    table.weight.data[3, click] += 10
+    after = model(data)
+    hit = data.ids[:, :1] == 3
+    torch.testing.assert_close(after["click"], before["click"] + 10 * hit)
+    assert torch.equal(after["play"], before["play"])
+
+
+FUNNEL = {
+    "stop": {"kind": "binary"},
+    "click": {"kind": "binary", "given": "stop"},
+    "play": {"kind": "number", "scale": "none", "given": "click"},
+    "like": {"kind": "binary", "given": "click", "positive_weight": 3},
+}
+STAGES = {"discover": ["stop", "click"], "playback": ["play", "like"]}
+
+
+def funnel_batch(rows: int = 12) -> Batch:
+    stop = (torch.arange(rows) % 3 != 0).double()
+    click = stop * zero_one(rows)
+    like = click * (torch.arange(rows) % 5 == 1)
+    play = torch.where(click == 1, torch.randn(rows, dtype=torch.float64), torch.nan)
+    return batch([0] * rows, stop=stop, click=click, play=play, like=like)
+
+
+def test_a_row_passes_through_every_stage() -> None:
+    model, data = build(FUNNEL, STAGES, staged=True), funnel_batch()
+    x, logits = model.trunk(model.features(data)), model(data)
+    for tower, names in (("discover", ["stop", "click"]), ("playback", ["play", "like"])):
+        own = model.towers[tower](x)
+        assert list(own) == names
+        for name in names:
+            assert torch.equal(logits[name], own[name])
+    assert all(model.has(name, data).all() for name in FUNNEL)
+
+
+def test_predictions_of_a_funnel_across_towers() -> None:
+    model, data = build(FUNNEL, STAGES, staged=True), funnel_batch()
+    logits = model(data)
+    out = model.predict(logits)
+    stop, click = logits["stop"][:, 0].sigmoid(), logits["click"][:, 0].sigmoid()
+    like = (logits["like"][:, 0] - torch.tensor(3.0, dtype=torch.float64).log()).sigmoid()
+    expected = {
+        "stop": stop,
+        "click": stop * click,
+        "click_given_stop": click,
+        "play": stop * click * logits["play"][:, 0],
+        "play_given_click": logits["play"][:, 0],
+        "like": stop * click * like,
+        "like_given_click": like,
+    }
+    assert list(out) == list(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(out[name], value)
+
+
+def test_losses_of_a_funnel_across_towers() -> None:
+    model, data = build(FUNNEL, STAGES, staged=True), funnel_batch()
+    logits = model(data)
+    losses, out, y = model.losses(data, logits), model.predict(logits), data.labels
+    for name in ("stop", "click"):
+        p = out[name]
+        expected = -(y[name] * p.log() + (1 - y[name]) * (1 - p).log())
+        torch.testing.assert_close(losses[name], expected)
+    q = 3 * out["like"] / (3 * out["like"] + 1 - out["like"])
+    expected = -(3 * y["like"] * q.log() + (1 - y["like"]) * (1 - q).log())
+    torch.testing.assert_close(losses["like"], expected)
+    squared = (logits["play"][:, 0] - y["play"]).square()
+    expected = torch.where(y["click"] == 1, squared, 0.0)
+    torch.testing.assert_close(losses["play"], expected)
+    assert torch.equal(model.observed(data)["play"], y["click"] == 1)
+    assert model.observed(data)["like"].all()
+
+
+def test_a_later_step_trains_the_towers_before_it() -> None:
+    """ESMM: the like is learnt over all impressions, through P(click) in another tower."""
+    model, data = build(FUNNEL, STAGES, staged=True), funnel_batch()
+    found = gradients(model, model.losses(data, model(data))["like"].sum())
+    assert touched(found, "towers.playback.heads.like")
+    assert touched(found, "towers.discover.heads.stop")
+    assert touched(found, "towers.discover.heads.click")
+    assert not touched(found, "towers.playback.heads.play")
+    found = gradients(model, model.losses(data, model(data))["play"].sum())
+    assert touched(found, "towers.playback.heads.play")
+    assert not touched(found, "towers.discover")
+
+
+def test_a_stage_that_no_row_reached() -> None:
+    model, data = build(FUNNEL, STAGES, staged=True), funnel_batch()
+    y = dict(data.labels)
+    y["click"] = y["like"] = torch.zeros(12, dtype=torch.float64)
+    y["play"] = torch.full((12,), torch.nan, dtype=torch.float64)
+    data = batch([0] * 12, **y)
+    logits = model(data)
+    losses = model.losses(data, logits)
+    assert torch.equal(losses["play"], torch.zeros(12, dtype=torch.float64))
+    assert (losses["like"] > 0).all()
+    found = gradients(model, sum(losses.values(), torch.zeros(1)).sum())
+    assert not touched(found, "towers.playback.heads.play")
+    assert all(g is None or bool(g.to_dense().isfinite().all()) for g in found.values())
+
+
+def test_given_within_the_scenes_of_a_column() -> None:
+    targets = {"click": {"kind": "binary"}, "like": {"kind": "binary", "given": "click"}}
+    towers = {"cover": ["click", "like"], "stream": ["click"]}
+    model = build(targets, towers)
+    data = batch([0, 1, 0, 1], click=zero_one(4), like=zero_one(4))
+    out = model.predict(model(data))
+    torch.testing.assert_close(
+        out["like"][[0, 2]], (out["click"] * out["like_given_click"])[[0, 2]]
+    )
+    losses = model.losses(data, model(data))
+    assert (losses["like"][[1, 3]] == 0).all()
+    assert (losses["like"][[0, 2]] > 0).all()
+
+
+def test_targets_in_several_tasks_have_hidden_layers_of_their_own() -> None:
+    tower = Tower(6, {"a": "one", "b": "two", "c": "one"}, {"a": 1, "b": 1, "c": 2}, widths=[7, 5])
+    x = {"one": torch.randn(4, 6), "two": torch.randn(4, 6)}
+    out = tower(x)
+    assert {name: tuple(logit.shape) for name, logit in out.items()} == {
+        "a": (4, 1),
+        "b": (4, 1),
+        "c": (4, 2),
+    }
+    for name, task in (("a", "one"), ("b", "two"), ("c", "one")):
+        assert torch.equal(out[name], tower.heads[name](tower.hidden[task](x[task])))
+    assert set(tower.hidden) == {"one", "two"}
+
+
+def test_a_tower_without_hidden_layers_or_targets() -> None:
+    x = {"all": torch.randn(4, 6)}
+    tower = Tower(6, {"a": "all"}, {"a": 1}, widths=[])
+    assert torch.equal(tower(x)["a"], tower.heads["a"](x["all"]))
+    assert Tower(6, {}, {}, widths=[7])(x) == {}
+
+
+def test_saved_and_loaded_it_predicts_the_same() -> None:
+    targets = FUNNEL | {"dwell": {"kind": "duration"}}
+    stages = {"discover": ["stop", "click", "dwell"], "playback": ["play", "like"]}
+    model, again = (build(targets, stages, staged=True, first_order=True) for _ in range(2))
+    model.targets["dwell"].learn(torch.rand(50) * 40)
+    for parameter in model.parameters():
+        parameter.data += 0.1
+    again.load_state_dict(model.state_dict())
+    data = batch([0] * 5)
+    expected = model.predict(model(data))
+    out = again.predict(again(data))
+    assert all(torch.equal(out[name], value) for name, value in expected.items())
