@@ -16,6 +16,7 @@ install_import_hook(
         "trimtab.features",
         "trimtab.layers",
         "trimtab.model",
+        "trimtab.own",
         "trimtab.targets",
         "trimtab.towers",
         "trimtab.trunks",

@@ -9,6 +9,7 @@ from trimtab.batch import Batch
 from trimtab.features.encoder import FeatureEncoder, IdFeature
 from trimtab.layers import initialise
 from trimtab.model import RankingModel
+from trimtab.own import OwnPath
 from trimtab.targets import targets as kinds
 from trimtab.towers import Tower
 from trimtab.trunks import SharedBottom
@@ -22,6 +23,7 @@ def build(
     *,
     staged: bool = False,
     first_order: bool = False,
+    own_width: int = 0,
     norm: str = "none",
 ) -> RankingModel:
     """Build a model of float64, so that rounding hides nothing."""
@@ -35,7 +37,7 @@ def build(
             numbers=NUMBERS,
             targets=list(targets),
             width=4,
-            own_width=0,
+            own_width=own_width,
             first_order=first_order,
             deviation=0.3,
             dropout=0.0,
@@ -55,6 +57,7 @@ def build(
         {name: one.build(name, settings) for name, one in settings.items()},
         staged=staged,
         given={name: one.given for name, one in settings.items() if one.given},
+        own={name: OwnPath(6, own_width, [5], 1) for name in targets if own_width},
     )
     initialise(model, 0)
     return model.double()
@@ -253,6 +256,48 @@ def test_first_order_is_added_to_the_targets_own_logit() -> None:
     hit = data.ids[:, :1] == 3
     torch.testing.assert_close(after["click"], before["click"] + 10 * hit)
     assert torch.equal(after["play"], before["play"])
+
+
+def test_a_targets_own_path_is_added_to_its_logit_in_every_scene() -> None:
+    with_it, without = build(BOTH, SCENES, own_width=3), build(BOTH, SCENES)
+    data = batch(MIXED)
+    inputs = with_it.features(data)
+    h = with_it.trunk(inputs)["all"]
+    for name, logit in with_it(data).items():
+        path = with_it.own[name]
+        x = torch.cat([h, inputs.own[name].flatten(1)], 1)
+        term = path.head(path.hidden(x))
+        torch.testing.assert_close(logit, without(data)[name] + term)
+        assert (term != 0).any()
+
+
+def test_a_targets_own_path_is_trained_by_that_target_alone() -> None:
+    model, y = build(BOTH, SCENES, own_width=3), zero_one(len(MIXED))
+    data = batch(MIXED, click=y, play=y)
+    found = gradients(model, model.losses(data, model(data))["play"].sum())
+    assert touched(found, "own.play")
+    assert not touched(found, "own.click")
+    table = found["features.tables.weight"]
+    assert table is not None
+    shared, click, play = table.to_dense().split([4, 3, 3], 1)
+    assert shared.any()
+    assert play.any()
+    assert not click.any()
+
+
+@pytest.mark.parametrize("own_width", [0, 3])
+def test_a_target_in_no_tower_at_all(own_width: int) -> None:
+    """Its one scene had no training rows, so that there is no tower for it."""
+    y = zero_one(4)
+    model = build(BOTH, {"cover": ["click"], "stream": ["click"]}, own_width=own_width)
+    data = batch([0, 1, 1, 0], click=y, play=y)
+    logits = model(data)
+    losses = model.losses(data, logits)
+    assert torch.equal(losses["play"], torch.zeros(4, dtype=torch.float64))
+    assert not model.has("play", data).any()
+    found = gradients(model, sum(losses.values(), torch.zeros(1)).sum())
+    assert touched(found, "towers.cover")
+    assert model.predict(logits)["play"].shape == (4,)
 
 
 FUNNEL = {

@@ -1,10 +1,11 @@
 """The command line; PyTorch is imported only inside the commands that need it."""
 
+import io
 import json
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -34,8 +35,12 @@ def main() -> None:
     except TrimtabError as error:
         print(f"trimtab: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        print("trimtab: out of memory; try a smaller embedding.width", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
-        print("trimtab: stopped; `trimtab train ... --resume` goes on.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
@@ -51,7 +56,8 @@ def demo(
     from trimtab.training.demo import demo as run_demo
     from trimtab.training.progress import Terminal
 
-    run, gaps = run_demo(out, Terminal())
+    with Terminal() as progress:
+        run, gaps = run_demo(out, progress)
     console = Console(highlight=False)
     console.print("\nAUC on the held-out days, and the best that anyone could reach there:")
     for name, gap in gaps.items():
@@ -90,7 +96,7 @@ def init(
         raise InputError(f"{output}: exists already; name another file with -o, or remove it.")
     names = None if targets is None else next(csv.reader([targets], skipinitialspace=True), [])
     found = look(log, names)
-    _write_text(as_text(found, output.parent), output)
+    _write(as_text(found, output.parent).encode(), output)
     console = Console(highlight=False)
     console.print(summary(found))
     console.print(f"\n{output} is written. Read it, then:", markup=False, soft_wrap=True)
@@ -134,10 +140,14 @@ def train(
 
     changes = [*(override or []), *([f"training.seed={seed}"] if seed is not None else [])]
     settings = load(run_file, changes)
-    folder = out or Path("runs") / (
-        run_file.parent.name if run_file.stem == "run" else run_file.stem
-    )
-    fit(settings, out=folder, resume=resume, progress=Terminal())
+    name = run_file.resolve().parent.name if run_file.stem == "run" else run_file.stem
+    folder = out or Path("runs", name)
+    try:
+        with Terminal() as progress:
+            fit(settings, out=folder, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        print("trimtab: stopped; the same command with --resume goes on.", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -175,8 +185,14 @@ def predict(
     """Write a Parquet file with a column a target, a row a row of INPUT."""
     from trimtab.training.run import Run
 
+    if output.is_dir():
+        raise InputError(f"{output}: a folder; expected the name of a Parquet file.")
+    if output.exists() and rows.exists() and output.samefile(rows):
+        raise InputError(f"{output}: holds the rows to predict; name another file.")
     predictions = Run.load(run).predict(str(rows))
-    _write_parquet(predictions, output)
+    parquet = io.BytesIO()  # Not straight to the file, where Polars hides that a disk is full.
+    predictions.write_parquet(parquet)
+    _write(parquet.getvalue(), output)
     print(f"{output}: {len(predictions):,} rows of {', '.join(predictions.columns)}")
 
 
@@ -208,19 +224,6 @@ def _print_findings(findings: list[dict[str, str]]) -> None:
     console.print(", ".join(counts))
 
 
-def _write_text(text: str, path: Path) -> None:
-    """Write beside, then rename."""
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist.")
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TrimtabError(f"{path}: cannot be written: {error}") from None
-
-
 @app.command()
 def compare(
     first: RunFolder,
@@ -245,17 +248,18 @@ def compare(
     Console().print(differences_table(found))
 
 
-def _write_parquet(frame: Any, path: Path) -> None:
+def _write(content: bytes, path: Path) -> None:
     """Write beside, then rename."""
     if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist.")
+        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first.")
     temporary = path.with_name(f".{path.name}.writing")
     try:
-        frame.write_parquet(temporary)
+        temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
+        raise TrimtabError(f"{path}: cannot be written: {error.strerror}.") from None
+    finally:
         temporary.unlink(missing_ok=True)
-        raise TrimtabError(f"{path}: cannot be written: {error}") from None
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ TrimtabError
 └── RunError          the run could not go on: the command line exits with 1
 """
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class TrimtabError(Exception):

@@ -53,10 +53,12 @@ class RankingModel(nn.Module):
         self.trunk = trunk
         self.towers = cast(Mapping[str, Tower], nn.ModuleDict(towers))
         self.targets = cast(Mapping[str, Target], nn.ModuleDict(targets))
-        self.own = cast(Mapping[str, OwnPath], nn.ModuleDict(own or {}))
         self.staged = staged
         self.given = dict(given)
         self.tasks = {t: task for tower in towers.values() for t, task in tower.tasks.items()}
+        # A target may be in no tower: that of a scene without training rows is left out.
+        paths = {name: path for name, path in (own or {}).items() if name in self.tasks}
+        self.own = cast(Mapping[str, OwnPath], nn.ModuleDict(paths))
         present = [[staged or t in tower.heads for tower in towers.values()] for t in targets]
         self.register_buffer("present", torch.tensor(present), persistent=False)
 

@@ -3,7 +3,7 @@
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,40 +12,18 @@ from pydantic_core import ErrorDetails
 from trimtab.config.schema import RunSettings
 from trimtab.data.feature import features
 from trimtab.errors import nearest
+from trimtab.registry import Registry
+from trimtab.settings import FORMS, wrong
 from trimtab.targets import targets
 from trimtab.trunks import trunks
 
 Place = tuple[str | int, ...]
 
-_KINDS = {"features": features, "targets": targets, "trunk": trunks}
+_KINDS: dict[str, Registry[Any]] = {"features": features, "targets": targets, "trunk": trunks}
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_EXPECTED = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number of 64 bits",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "finite_number": "a finite number",
-    "greater_than": "a number above {gt}",
-    "greater_than_equal": "a number of {ge} or more",
-    "less_than": "a number below {lt}",
-    "less_than_equal": "a number of {le} or less",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "text",
-    "string_too_short": "text of {min_length} character or more",
-    "literal_error": "{expected}",
-    "list_type": "a list, [ ... ]",
-    "too_short": "{min_length} entry or more",
-    "dict_type": "a table, {{ key = value }}",
-    "model_type": "a table, {{ key = value }}",
-    "model_attributes_type": "a table, {{ key = value }}",
-}
-"""What pydantic's kinds of problem say to someone who writes a run file."""
 
 
-def explain(problems: Iterable[ErrorDetails], content: Mapping[str, Any]) -> list[str]:
+def explain(problems: Sequence[ErrorDetails], content: Mapping[str, Any]) -> list[str]:
     """Return a line a problem; where a key may be one of several things, they make one line.
 
     Parameters
@@ -53,45 +31,42 @@ def explain(problems: Iterable[ErrorDetails], content: Mapping[str, Any]) -> lis
     content
         The settings as they were written, which tells keys from pydantic's own marks.
     """
-    lines: list[str] = []
-    wrong: dict[Place, tuple[Any, list[str]]] = {}
-    for problem in problems:
-        place = _place(problem, content)
-        expected = _EXPECTED.get(problem["type"])
-        if expected is None:
+    places = [_place(problem, content) for problem in problems]
+    expected: dict[Place, list[str]] = {}
+    for problem, place in zip(problems, places, strict=True):
+        if problem["type"] in FORMS:
+            expected.setdefault(place, []).append(wrong(problem).removeprefix("expected "))
+    lines = []
+    for problem, place in zip(problems, places, strict=True):
+        if problem["type"] not in FORMS:
             lines += _other(problem, place)
-        else:
-            _, several = wrong.setdefault(place, (problem["input"], []))
-            several.append(expected.format(**problem.get("ctx", {})))
-    for place, (found, several) in wrong.items():
-        if not any(other != place and other[: len(place)] == place for other in wrong):
-            expected = " or ".join(dict.fromkeys(several))
-            lines.append(f"{_key(place)}: expected {expected}; found {_short(found)}.")
-    return lines
+        elif not any(place == other[: len(place)] != other for other in expected):
+            forms = " or ".join(dict.fromkeys(expected[place]))
+            lines.append(f"{_key(place)}: expected {forms}; found {_short(problem['input'])}.")
+    return list(dict.fromkeys(lines))
 
 
 def _other(problem: ErrorDetails, place: Place) -> list[str]:
     """Return the lines of a problem that is not one value in the wrong form."""
     where, kind, context = _key(place), problem["type"], problem.get("ctx", {})
-    if kind == "missing":
-        return [f"{where}: missing; it must be given."]
     if kind == "extra_forbidden":
         return [f"{where}: unknown key. {_nearest_key(problem['loc'])}"]
     if kind.startswith("union_tag"):
-        known = " or ".join(map(repr, _KINDS[str(place[0])]))
+        *others, last = [repr(kind) for kind in _KINDS[str(place[0])]]
+        known = f"{', '.join(others)} or {last}" if others else last
         found = f"found {context['tag']!r}" if "tag" in context else "it is missing"
         return [f"{where}.kind: expected {known}; {found}."]
-    message = problem["msg"].removeprefix("Value error, ")
-    return [(f"{where}: " if where else "") + _sentence(line) for line in message.split("\n")]
+    lines = wrong(problem).split("\n")
+    return [(f"{where}: " if where else "") + _sentence(line) for line in lines]
 
 
 def _place(problem: ErrorDetails, content: Any) -> Place:
     """Return the keys that lead to a problem; what pydantic adds to them is not in the content."""
     place: Place = ()
     for part in problem["loc"]:
-        inside = range(len(content)) if isinstance(content, list) else content
-        if isinstance(content, dict | list) and part in inside:
-            content = content[part]
+        inside = dict(enumerate(content)) if isinstance(content, list) else content
+        if isinstance(inside, Mapping) and part in inside:
+            content = inside[part]
             place += (part,)
     return (*place, problem["loc"][-1]) if problem["type"] == "missing" else place
 

@@ -2,9 +2,7 @@
 
 import math
 import os
-import re
 import tomllib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,13 +10,16 @@ import polars as pl
 
 from trimtab.config.guess import targets as guessed
 from trimtab.config.guess.column import Column, columns_of
-from trimtab.config.guess.features import Context, choose
+from trimtab.config.guess.features import choose
 from trimtab.config.guess.keys import Keys, find_keys, held_out
+from trimtab.config.guess.left_out import Context
 from trimtab.config.guess.line import Found, Line, share
 from trimtab.config.guess.names import SCENES
+from trimtab.config.guess.target import identifier, is_legal
 from trimtab.config.guess.text import run_file
 from trimtab.config.load import parse
 from trimtab.data.read import read
+from trimtab.data.settings import ScenesSettings
 from trimtab.errors import InputError
 
 
@@ -86,15 +87,10 @@ def as_text(found: Found, relative_to: Path | None = None) -> str:
 def _data(frame: pl.DataFrame, columns: Mapping[str, Column], keys: Keys) -> list[Line]:
     lines = []
     if keys.time is not None:
-        lines.append(
-            Line(
-                name="time",
-                value=keys.time,
-                comment="orders the rows; times without a zone are UTC",
-            )
-        )
+        comment = "orders the rows; times without a zone are UTC"
+        lines.append(Line(name="time", value=keys.time, comment=comment))
     if keys.user is not None:
-        users = columns[keys.user].distinct
+        users = columns[keys.user].values.n_unique()
         comment = f"{users:,} of them; metrics are within a user too"
         lines.append(Line(name="user", value=keys.user, comment=comment))
     lines.append(held_out(keys, columns))
@@ -102,10 +98,8 @@ def _data(frame: pl.DataFrame, columns: Mapping[str, Column], keys: Keys) -> lis
     if copies:
         drop = copies < 0.2 * len(frame) or keys.time is not None
         comment = f"{copies:,} exact copies of rows ({share(copies / len(frame))})"
-        more = "" if drop else ": too many to be mistakes"
-        lines.append(
-            Line(name="duplicates", value="drop" if drop else "keep", comment=comment + more)
-        )
+        comment += "" if drop else ": too many to be mistakes"
+        lines.append(Line(name="duplicates", value="drop" if drop else "keep", comment=comment))
     return lines
 
 
@@ -114,7 +108,7 @@ def _training(rows: int) -> list[Line]:
     if rows >= 75_000:
         return []
     size = 2 ** max(5, math.floor(math.log2(rows / 50)))
-    return [Line(name="batch_rows", value=size, comment="rows an update")]
+    return [Line(name="batch_rows", value=size, comment="about fifty updates an epoch")]
 
 
 def _scenes(columns: Sequence[Column]) -> tuple[str, list[Line]] | None:
@@ -125,17 +119,19 @@ def _scenes(columns: Sequence[Column]) -> tuple[str, list[Line]] | None:
             continue
         total = sum(rows for _, rows in column.counts)
         common = [(v, rows) for v, rows in column.counts if rows >= 0.02 * total][:6]
-        names = Counter[str]()
-        lines = []
+        lines: list[Line] = []
         for value, rows in common:
-            name = re.sub(r"\W+", "_", str(value), flags=re.ASCII).strip("_").lower()
-            name = name if re.match("[a-z]", name) else f"{column.words[-1]}_{name}"
-            names[name] += 1
-            name += f"_{names[name]}" if names[name] > 1 else ""
+            name = _scene_name(column, str(value), [line.name for line in lines])
             known = int(value) if column.whole else value
-            lines.append(
-                Line(name=name, value=[known], comment=f"{share(rows / total)} of the rows")
-            )
+            comment = f"{share(rows / total)} of the rows"
+            lines.append(Line(name=name, value=[known], comment=comment))
         if len(lines) > 1:
             return column.name, lines
     return None
+
+
+def _scene_name(column: Column, value: str, taken: Sequence[str]) -> str:
+    """Return a name for a scene: its value's, where that is one and free."""
+    brief = identifier(value).lower()
+    names = [brief, *(f"{identifier(column.words[-1])}_{part}" for part in (brief, *range(100)))]
+    return next(n for n in names if is_legal(n) and n not in {*taken, *ScenesSettings.model_fields})

@@ -1,14 +1,13 @@
 """The run file: what a user may write, assembled from the settings of every part."""
 
 import re
-from collections import Counter
 from typing import Any
 
 from pydantic import Field, model_validator
 from torch import nn
 
 from trimtab.config.training import LossSettings, TrainingSettings
-from trimtab.data.feature import FeatureSettings, features
+from trimtab.data.feature import features
 from trimtab.data.labels import LabelColumn
 from trimtab.data.prepare import DataPlan
 from trimtab.data.scenes import ALL, OTHER
@@ -17,8 +16,8 @@ from trimtab.errors import nearest
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.layers import TowerSettings
 from trimtab.settings import Settings
-from trimtab.targets import TargetSettings, targets
-from trimtab.trunks import SharedBottomSettings, TrunkSettings, trunks
+from trimtab.targets import targets
+from trimtab.trunks import SharedBottomSettings, trunks
 
 AnyFeature: Any = features.union()
 AnyTarget: Any = targets.union()
@@ -77,9 +76,8 @@ class RunSettings(Settings):
                     f"{where}: no target named {parent!r}. {nearest(parent, self.targets)}"
                 )
             elif self.targets[parent].kind != "binary":
-                problems.append(
-                    f"{where}: {parent!r} is a {self.targets[parent].kind}; expected a binary target"
-                )
+                kind = self.targets[parent].kind
+                problems.append(f"{where}: {parent!r} is a {kind}; expected a binary target")
             elif name in (cycle := self.ancestors(name)) and name == min(cycle):
                 problems.append(
                     f"{where}: a cycle, {' <- '.join([name, *cycle])}; a target cannot come before "

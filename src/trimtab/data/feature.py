@@ -53,6 +53,10 @@ class FeatureSettings(Settings, ABC):
     shares: str | None = None
     """Feature whose vocabulary and embedding table this one uses too."""
 
+    def check(self, column: pl.Series) -> None:
+        """Raise ``DataError`` for a value that the kind cannot hold, told by its row."""
+        return
+
     @abstractmethod
     def learn(self, column: pl.Series, shared: Vocabulary | None) -> Learnt:
         """Learn from the raw training values; ``shared`` is the vocabulary of ``shares``."""

@@ -145,7 +145,7 @@ def _forbid(
 
 def _zero_one(values: NDArray[np.float64], column: pl.Series, label: LabelColumn) -> None:
     bad = ~(np.isnan(values) | (values == 0) | (values == 1))
-    _forbid(bad, values, label, "0 or 1, or name the value that counts: positive = ...")
+    _forbid(bad, values, label, "0 or 1, or the value that counts named by 'positive'")
 
 
 def _finite(values: NDArray[np.float64], column: pl.Series, label: LabelColumn) -> None:

@@ -29,6 +29,10 @@ class NumberSettings(FeatureSettings):
     buckets: int = Field(default=32, ge=2)
     """Buckets of ``quantile``."""
 
+    def check(self, column: pl.Series) -> None:
+        """Raise ``DataError`` where the column is not numeric or holds an infinity."""
+        as_numbers(column)
+
     def learn(self, column: pl.Series, shared: Vocabulary | None) -> Learnt:
         """Learn the scale, or the edges of the buckets."""
         values, present = as_numbers(column)

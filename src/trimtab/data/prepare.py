@@ -104,6 +104,8 @@ def _encode(plan: DataPlan, frame: Any) -> Prepared:
     rows, duplicates = raw_rows(data, frame)
     read_labels(rows, plan.labels)  # Wrong values are told by their row here, before the split.
     read_weights(rows, plan.weights)
+    for name, feature in plan.features.items():
+        feature.check(raw_column(rows, name, feature))
     train, valid = split(rows, data, extend=lambda more: raw_rows(data, more)[0])
     statistics = Statistics.learn(plan.features, plan.scenes, train)
     encoded = (

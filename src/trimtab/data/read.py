@@ -11,21 +11,34 @@ import polars as pl
 
 from trimtab.errors import DataError, nearest
 
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "\\N"]
+MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "?"]
 """What a CSV may hold for a value that is not there."""
 
 
 def _csv(path: Path) -> pl.DataFrame:
+    separator = _separator(path)
     table = pl.read_csv(
         path,
-        separator=_separator(path),
+        separator=separator,
         null_values=MISSING,
         infer_schema_length=None,
         encoding="utf8-lossy",
         try_parse_dates=True,
         glob=False,
     )
-    return table.filter(~pl.all_horizontal(pl.all().is_null()))  # Empty lines are no rows.
+    table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # Empty lines are no rows.
+    return table.with_columns(map(_decimal_commas, table)) if separator == ";" else table
+
+
+def _decimal_commas(column: pl.Series) -> pl.Series:
+    """Return numbers where nearly every value of a column is one with a comma, such as 3,50."""
+    if column.dtype != pl.String or column.null_count() == len(column):
+        return column
+    numbers = bool(column.str.contains(r"^[-+]?\d+(,\d+)?$").all())
+    commas = column.drop_nulls().str.contains(",", literal=True)
+    if not (numbers and commas.sum() > 0.5 * len(commas)):
+        return column
+    return column.str.replace(",", ".").cast(pl.Float64)
 
 
 def _separator(path: Path) -> str:
@@ -73,7 +86,7 @@ def files(source: str | Sequence[str]) -> list[Path]:
     sources = [source] if isinstance(source, str) else list(source)
     found = [path for one in sources for path in _expand(one)]
     if not found:
-        raise DataError("data.log: no files are named.")
+        raise DataError("data.log: no files are named; expected a file, folder or pattern.")
     return found
 
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from trimtab.data.spelling import spell
-from trimtab.settings import Settings
+from trimtab.settings import Settings, wrong
 
 Scalar = str | int | float | bool
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(d|h|m|s)\s*$")
@@ -91,7 +91,7 @@ def _valid(value: Any) -> Any:
     try:
         return form(**table)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        problems = [f"{'.'.join(map(str, e['loc']))}: {wrong(e)}" for e in error.errors()]
         raise ValueError("; ".join(problems) + f"; found {value!r}") from None
 
 

@@ -106,8 +106,11 @@ def split(
     train, valid = _SPLITS[type(how)](frame, settings, how, extend)
     for name, rows in (("training", train), ("valid", valid)):
         if rows.is_empty():
-            said = ", ".join(f"{key} = {value}" for key, value in how)
-            raise DataError(f"data.valid: {said} leaves no {name} rows of {len(frame):,}.")
+            said = ", ".join(f"{key} = {getattr(how, key)}" for key in how.model_fields_set)
+            raise DataError(
+                f"data.valid: {said} leaves no {name} rows of {len(frame):,}; "
+                f"hold out {'less' if name == 'training' else 'more'}."
+            )
     return train, valid
 
 

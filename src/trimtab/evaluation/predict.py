@@ -17,13 +17,13 @@ def predict(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float
     device = model.present.device
     training = model.training
     model.eval()
+    target_of = {f"{b}_given_{a}": b for b, a in model.given.items()}
     parts: dict[str, list[NDArray[np.float32]]] = {}
     for start in range(0, max(len(columns), 1), ROWS):
         index = np.arange(start, min(start + ROWS, len(columns)))
         batch = columns.batch(index).to(device)
         for name, values in model.predict(model(batch)).items():
-            target = name if name in model.targets else name.rsplit("_given_", 1)[0]
-            here = torch.where(model.has(target, batch), values, torch.nan)
+            here = torch.where(model.has(target_of.get(name, name), batch), values, torch.nan)
             parts.setdefault(name, []).append(here.float().cpu().numpy())
     model.train(training)
     return {name: np.concatenate(part) for name, part in parts.items()}

@@ -44,7 +44,7 @@ class PartSettings(Settings):
 
 
 def _part(value: Any) -> Any:
-    return {"weight": value} if isinstance(value, int | float) else value
+    return value if isinstance(value, dict | PartSettings) else {"weight": value}
 
 
 @targets.register("blend")

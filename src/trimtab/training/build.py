@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from trimtab.balancing.fixed import FixedWeights
@@ -79,11 +80,18 @@ def _features(settings: RunSettings, statistics: Statistics, names: Names) -> Fe
 
 
 def learn_labels(model: RankingModel, columns: Columns) -> None:
-    """Let each target learn its scale from training labels, and start its heads from it."""
+    """Let each target learn its scale from training labels, and start its heads from it.
+
+    Only rows count whose scene has the target and on which the step before it happened.
+    """
     labels = {name: torch.from_numpy(columns.label(name).copy()) for name in columns.names.labels}
-    for name, target in model.targets.items():
-        label = target.label(labels)
-        bias = target.learn(label[~label.isnan()])
+    scene = torch.from_numpy(np.array(columns.arrays["scene"]))
+    for (name, target), present in zip(model.targets.items(), model.present, strict=True):
+        label, parent = target.label(labels), model.given.get(name)
+        known = present[scene] & ~label.isnan()
+        if parent is not None:
+            known &= labels[parent] == 1
+        bias = target.learn(label[known])
         for tower in model.towers.values():
             if name in tower.heads:
                 tower.heads[name].bias.data.copy_(bias)
@@ -91,7 +99,8 @@ def learn_labels(model: RankingModel, columns: Columns) -> None:
 
 def build_objective(settings: RunSettings, scenes: Sequence[str]) -> Objective:
     """Build the objective: the weights of scenes, and the mean or sum over a tower's targets."""
-    in_scene = {s: [t for t in settings.targets if s in settings.scenes_of(t)] for s in scenes}
+    learnt = [name for name, target in settings.targets.items() if target.weight > 0]
+    in_scene = {s: [t for t in learnt if s in settings.scenes_of(t)] for s in scenes}
     weights = settings.scenes.weights if settings.scenes else {}
     share = {"sum": lambda s: 1.0, "mean": lambda s: 1.0 / max(len(in_scene[s]), 1)}
     factor = {s: weights.get(s, 1.0) * share[settings.loss.tower](s) for s in scenes}
@@ -122,14 +131,18 @@ def build_optimizers(
     ]
 
 
-def build_state(settings: RunSettings, prepared: Prepared) -> State:
-    """Build everything that training changes, at its start."""
+def build_state(
+    settings: RunSettings, prepared: Prepared, device: torch.device | None = None
+) -> State:
+    """Build everything that training changes, at its start, and seed what it draws later."""
     statistics = prepared.statistics
     model = build_model(settings, statistics, prepared.train.names)
     learn_labels(model, prepared.train)
+    model.to(device)
+    torch.manual_seed(settings.training.seed)
     return State(
         model=model,
-        objective=build_objective(settings, statistics.scenes.names),
+        objective=build_objective(settings, statistics.scenes.names).to(device),
         balancer=FixedWeights({name: t.weight for name, t in settings.targets.items()}),
         optimizers=build_optimizers(model, settings.training),
         keep=settings.training.average,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trimtab.errors import RunError
+
+_LEFT = re.compile(r"\..+\.(safetensors|jsonl?|html)\.\d+(\.tmp)?")
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -29,11 +32,13 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or error
         raise RunError(
-            f"{path}: cannot be written: {error}. The last checkpoint is intact; "
-            "make room and go on with --resume."
+            f"{path}: cannot be written: {why}. What was saved before is intact: make room, and "
+            "go on with --resume."
         ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -49,11 +54,13 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = json.loads((file.metadata() or {})["facts"])
             return {name: file.get_tensor(name) for name in file.keys()}, facts
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise RunError(f"{path}: not a checkpoint that can be read: {error}") from None
+        raise RunError(
+            f"{path}: not a checkpoint, or cut short: {error}. Train the run anew."
+        ) from None
 
 
 def sweep(folder: Path) -> None:
     """Remove what interrupted writes left: ``.name.process`` beside ``name``."""
     for path in folder.glob(".*"):
-        if path.suffix[1:].isdigit():
+        if _LEFT.fullmatch(path.name):
             path.unlink(missing_ok=True)

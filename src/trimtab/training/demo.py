@@ -36,6 +36,8 @@ def demo(
     InputError
         When the folder holds something that is no demo.
     """
+    if folder.is_file():
+        raise InputError(f"{folder}: a file; choose another --out.")
     if folder.exists():
         if any(folder.iterdir()) and not (folder / "demo.toml").exists():
             raise InputError(f"{folder}: not empty and no demo; choose another --out.")

@@ -40,7 +40,7 @@ def train(
     Raises
     ------
     RunError
-        When a loss is not finite; what was saved is from before that update.
+        When a loss or a weight is not finite; what was saved is from before that update.
     """
     order = Order(len(rows), settings.batch_rows, settings.seed)
     last, since = order.steps * settings.epochs, state.step
@@ -54,6 +54,7 @@ def train(
         total = {name: total.get(name, 0.0) + loss for name, loss in losses.items()}
         progress(state, len(batch))
         if order.pauses(state.step, settings.evaluations):
+            _require_finite(state)
             state.seconds = time.perf_counter() - started
             means = {name: float(sums) / (state.step - since) for name, sums in total.items()}
             better = record(state, means, evaluate, epoch=state.step / order.steps)
@@ -68,12 +69,14 @@ def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, 
     if not loss.isfinite():
         shown = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
         raise RunError(
-            f"the loss is not finite at step {state.step + 1:,} ({shown}). The checkpoint is from "
-            "before; try a smaller training.learning_rate, or look at the labels of that target."
+            f"the loss is not finite at step {state.step + 1:,} ({shown}). Go on from the last "
+            "checkpoint with --resume and a smaller training.learning_rate, or look at the labels "
+            "of that target."
         )
     for optimizer in state.optimizers:
         optimizer.zero_grad()
-    loss.backward()
+    if loss.requires_grad:  # Not where no row's scene has a target.
+        loss.backward()
     if settings.max_gradient_norm is not None:
         dense = [p for p in state.model.parameters() if p.grad is not None and not p.grad.is_sparse]
         torch.nn.utils.clip_grad_norm_(dense, settings.max_gradient_norm)
@@ -82,6 +85,16 @@ def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, 
     state.step += 1
     state.follow()
     return {name: value.detach() for name, value in losses.items()}
+
+
+def _require_finite(state: State) -> None:
+    """Raise ``RunError`` before weights are saved that no later step could mend."""
+    for name, weight in state.model.named_parameters():
+        if not weight.detach().sum().isfinite():
+            raise RunError(
+                f"weights of {name} are not finite after step {state.step:,}. Go on from the last "
+                "checkpoint with --resume and a smaller training.learning_rate."
+            )
 
 
 def record(state: State, losses: dict[str, float], evaluate: Evaluate, *, epoch: float) -> bool:

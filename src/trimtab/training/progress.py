@@ -75,7 +75,13 @@ class Terminal(Progress):
             disable=not sys.stderr.isatty(),
         )
         self.task = self.bar.add_task("", total=None, speed="")
-        self.names: list[str] = []
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the terminal back: while the bar moves, nothing else is shown on it."""
+        self.bar.stop()
 
     def stage(self, doing: str) -> None:
         """Say what begins."""
@@ -90,7 +96,6 @@ class Terminal(Progress):
             f"{rows['train']:,} rows to train on, {rows['valid']:,} held out; "
             f"{duplicates['found']:,} exact duplicates, {duplicates['dropped']:,} dropped"
         )
-        self.names = list(settings.targets)
         total = rows["train"] * settings.training.epochs
         done = min(state.step * settings.training.batch_rows, total)
         self.bar.update(self.task, description="training", total=total, completed=done)

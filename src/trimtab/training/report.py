@@ -47,7 +47,7 @@ def contents(
                 "best_step": state.best_step,
                 "rule": RULE,
             },
-            "curves": state.curves,
+            "curves": [e | {"best": e["step"] == state.best_step} for e in state.curves],
             "metrics": metrics,
             "reliability": evaluation.reliability(),
             "findings": [finding.as_dict() for finding in examine(settings, frame)],

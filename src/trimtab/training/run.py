@@ -1,9 +1,9 @@
 """A run: one training, kept in a folder, and what can be done with it afterwards."""
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,35 @@ import torch
 
 from trimtab.config.load import load, parse
 from trimtab.config.schema import RunSettings
-from trimtab.data.columns import Columns, Names
+from trimtab.data.columns import Names
 from trimtab.data.prepare import Prepared, encode_rows, prepare
 from trimtab.data.statistics import Statistics
-from trimtab.errors import DataError, InputError, RunError
+from trimtab.errors import DataError, InputError, RunError, SettingsError
 from trimtab.evaluation.evaluate import Evaluation
 from trimtab.evaluation.predict import predict
 from trimtab.evaluation.report import write as write_report
 from trimtab.training import checkpoint, loop
 from trimtab.training.build import build_model, build_state
+from trimtab.training.checks import check_rows
+from trimtab.training.folder import (
+    BEST,
+    CURVES,
+    DAMAGE,
+    LAST,
+    METRICS,
+    MODEL,
+    REPORT,
+    alike,
+    go_on,
+    refuse_taken,
+    saved_settings,
+    start,
+    whole,
+    write,
+)
 from trimtab.training.progress import Progress, Silent
 from trimtab.training.report import contents
 from trimtab.training.state import State
-
-MODEL, BEST, LAST = "model.safetensors", "best.safetensors", "last.safetensors"
-SETTINGS, METRICS, CURVES = "settings.json", "metrics.json", "log.jsonl"
-REPORT = "report.html"
 
 
 class Run:
@@ -53,20 +66,28 @@ class Run:
         ------
         InputError
             When the folder is no run, or one that has not finished.
+        RunError
+            When its files are damaged.
         """
         folder = Path(folder)
-        settings = _saved_settings(folder)
+        settings = saved_settings(folder)
         if not (folder / MODEL).exists():
             raise InputError(
                 f"{folder}: the run has not finished; go on with `trimtab train ... --resume`."
             )
-        statistics = Statistics.load(folder, settings.features)
         tensors, facts = checkpoint.load(folder / MODEL)
-        names = Names(**{kind: tuple(columns) for kind, columns in facts["names"].items()})
-        model = build_model(settings, statistics, names)
-        model.load_state_dict(tensors)
-        model.to(device_of(settings)).eval()
-        return cls(folder, settings, statistics, model)
+        try:
+            statistics = Statistics.load(folder, settings.features)
+            names = Names(**{kind: tuple(columns) for kind, columns in facts["names"].items()})
+            model = build_model(settings, statistics, names)
+            model.load_state_dict(tensors)
+        except DAMAGE:
+            raise RunError(
+                f"{folder}: damaged, or changed after training; train it anew."
+            ) from None
+        with suppress(SettingsError):  # A machine without a GPU serves what one with it trained.
+            model.to(device_of(settings))
+        return cls(folder, settings, statistics, model.eval())
 
     def evaluate(self, data: Any = None) -> dict[str, Any]:
         """Return the metrics of every target, over all rows and by scene, with intervals.
@@ -90,7 +111,12 @@ class Run:
         if data is None:
             if self.settings.data.log is None:
                 raise DataError("the run was trained on a frame; give the rows to evaluate.")
-            columns = prepare(plan).valid
+            prepared = prepare(plan)
+            if not alike(prepared.statistics, self.statistics):
+                raise DataError(
+                    "data.log: not what the run was trained on any more; give the rows with --data."
+                )
+            columns = prepared.valid
         else:
             columns = encode_rows(plan, self.statistics, data, labelled=True)
         return Evaluation(self.model, columns)
@@ -146,25 +172,31 @@ def train(
         When training cannot go on; the last checkpoint is intact.
     """
     settings = _settings(settings)
-    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="trimtab-"))
-    taken = folder.exists() and any(folder.iterdir())
-    if out is not None and taken and not (resume or add):
-        raise InputError(f"{folder}: not empty; choose another --out, or go on with --resume.")
+    device = device_of(settings)
+    if out is not None and not add:
+        refuse_taken(Path(out), resume=resume)
     progress = progress or Silent()
     if settings.training.threads:
         torch.set_num_threads(settings.training.threads)
     progress.stage("reading and encoding the log")
     prepared = prepare(settings.plan(), frame)
-    _check_labels(settings, prepared.train)
-    torch.manual_seed(settings.training.seed)
-    state = build_state(settings, prepared)
-    state.model.to(device_of(settings))
-    _open(folder, settings, prepared, state)
-    progress.start(settings, prepared, state)
-    _fit(state, settings, prepared, folder, progress)
+    check_rows(settings, prepared)
+    state = build_state(settings, prepared, device)
+    folder = Path(out or tempfile.mkdtemp(prefix="trimtab-"))
+    checkpoint.sweep(folder)
+    with whole(folder):
+        if (folder / LAST).exists():
+            go_on(folder, settings, prepared.statistics, state)
+        else:
+            start(folder, settings, prepared.statistics)
+        progress.start(settings, prepared, state)
+        _fit(state, settings, prepared, folder, progress)
     evaluation, metrics = _finish(state, settings, prepared, folder, progress)
     page = contents(settings, prepared, state, evaluation, metrics, title=folder.name, frame=frame)
-    write_report(page, folder / REPORT)
+    try:
+        write_report(page, folder / REPORT)
+    except OSError as error:
+        raise RunError(f"{folder / REPORT}: cannot be written: {error.strerror}.") from None
     progress.finished(folder, metrics)
     return Run(folder, settings, prepared.statistics, state.model)
 
@@ -175,60 +207,17 @@ def _settings(settings: str | Path | Mapping[str, Any] | RunSettings) -> RunSett
     return parse(settings) if isinstance(settings, Mapping) else load(settings)
 
 
-def _saved_settings(folder: Path) -> RunSettings:
-    try:
-        return parse(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
-    except OSError:
-        raise InputError(f"{folder}: no run; it has no {SETTINGS}.") from None
-    except ValueError:
-        raise InputError(f"{folder / SETTINGS}: not valid JSON.") from None
-
-
 def device_of(settings: RunSettings) -> torch.device:
-    """Return the device that a run computes on."""
+    """Return the device that a run computes on; ``SettingsError`` where the machine has none."""
     wanted = settings.training.device
-    if wanted != "auto":
-        return torch.device(wanted)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _check_labels(settings: RunSettings, rows: Columns) -> None:
-    """Raise ``DataError`` for a target that nothing can be learnt of; all such at once."""
-    problems = []
-    for label, column in settings.labels().items():
-        seen = rows.label(label)
-        seen = seen[~np.isnan(seen)]
-        if not len(seen):
-            problems.append(f"{column.where}: no training row has a label in {column.column!r}.")
-        elif column.rule == "zero_one" and (seen == seen[0]).all():
-            problems.append(
-                f"{column.where}: column {column.column!r} is {seen[0]:g} in all {len(seen):,} "
-                "training rows that have a label; there is nothing to tell apart."
-            )
-    if problems:
-        raise DataError("\n".join(problems))
-
-
-def _open(folder: Path, settings: RunSettings, prepared: Prepared, state: State) -> None:
-    """Make the run's folder, or restore the state from it."""
-    checkpoint.sweep(folder)
-    if (folder / LAST).exists():
-        saved = _saved_settings(folder)
-        loops = {"epochs", "patience", "threads"}
-        if _without(saved, loops) != _without(settings, loops):
-            raise InputError(f"{folder}: was trained with other settings; choose another --out.")
-        state.restore(*checkpoint.load(folder / LAST))
-        return
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        prepared.statistics.save(folder)
-        _write(folder / SETTINGS, settings.model_dump_json(indent=1))
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written: {error.strerror}.") from None
-
-
-def _without(settings: RunSettings, keys: set[str]) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude={"training": keys})
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError):
+        raise SettingsError(
+            f"training.device: this machine has no {wanted!r}; expected 'auto', 'cpu' or 'cuda'."
+        ) from None
 
 
 def _fit(
@@ -246,7 +235,7 @@ def _fit(
                 checkpoint.save(folder / BEST, state.model.state_dict(), {"step": state.step})
         checkpoint.save(folder / LAST, state.tensors(), state.facts())
         lines = [json.dumps(entry) for entry in state.curves]
-        _write(folder / CURVES, "\n".join(lines) + "\n")
+        write(folder / CURVES, "\n".join(lines) + "\n")
         progress.evaluated(state)
 
     loop.train(
@@ -277,16 +266,5 @@ def _finish(
     checkpoint.save(folder / MODEL, state.model.state_dict(), {"names": names})
     evaluation = Evaluation(state.model, prepared.valid)
     metrics = evaluation.metrics()
-    _write(folder / METRICS, json.dumps(metrics, indent=1))
+    write(folder / METRICS, json.dumps(metrics, indent=1))
     return evaluation, metrics
-
-
-def _write(path: Path, text: str) -> None:
-    """Write beside, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error.strerror}.") from None

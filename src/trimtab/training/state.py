@@ -62,11 +62,12 @@ class State:
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Set everything from what ``tensors`` and ``facts`` returned."""
         self.model.load_state_dict(_under("model.", tensors))
-        self.average = _under("average.", tensors)
+        device = self.model.present.device
+        self.average = {name: t.to(device) for name, t in _under("average.", tensors).items()}
         for i, optimizer in enumerate(self.optimizers):
             for j, parameter in enumerate(_parameters(optimizer)):
                 saved = _under(f"optimizer.{i}.{j}.", tensors)
-                optimizer.state[parameter] = {key: value.clone() for key, value in saved.items()}
+                optimizer.state[parameter] = {k: t.to(parameter.device) for k, t in saved.items()}
         torch.set_rng_state(tensors["random"])
         for name in self.FACTS:
             setattr(self, name, facts[name])

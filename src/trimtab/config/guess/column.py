@@ -12,6 +12,7 @@ from trimtab.config.guess.names import words
 SAMPLE = 200_000
 """Rows that values are counted in; what a column can hold is read over all of them."""
 _WORDS = {"true", "false", "yes", "no", "0", "1"}
+_SEPARATORS = ("|", ";", ",", "^", "#", " ")
 _DAYS = ("%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y")
 _HOURS = ("%Y%m%d%H", "%y%m%d%H")
 
@@ -126,7 +127,8 @@ class Column:
         if self.boolean:
             return not self.single
         if self.numeric:
-            return self.ends == (0, 1) and bool(self.values.drop_nulls().is_in([0, 1]).all())
+            two = bool(((self.values == 0) | (self.values == 1)).all())
+            return two and self.ends == (0, 1)
         if self.values.dtype != pl.String or not 2 <= self.distinct <= 12:
             return False
         return {str(v).strip().lower() for v in self.values.unique().drop_nulls()} <= _WORDS
@@ -158,6 +160,28 @@ class Column:
         readings = (_read_dates(present, notation) for notation in (*_DAYS, *_HOURS))
         return next((found for found in readings if found is not None), None)
 
+    @cached_property
+    def separator(self) -> str | None:
+        """What stands between the values of text that holds lists, or None."""
+        if not self.text or self.instants is not None:
+            return None
+        present = self.sample.drop_nulls().cast(pl.String).head(20_000)
+        distinct = present.unique()
+        for separator in _SEPARATORS:
+            several = mean(present.str.contains(separator, literal=True)) >= 0.05
+            if several and _is_list(distinct, separator):
+                return separator
+        return None
+
+    @cached_property
+    def members(self) -> pl.Series:
+        """The distinct values of the sample's lists, as text."""
+        lists = self.sample.drop_nulls()
+        if self.separator is not None:
+            lists = lists.cast(pl.String).str.split(self.separator)
+        found = lists.explode().cast(pl.String).str.strip_chars().unique().drop_nulls()
+        return found.filter(found != "")
+
     def follows(self, owner: "Column") -> bool:
         """Say whether the values belong to an owner (a user, an item): its rows hardly differ."""
         if owner is self or self.listed or self.opaque:
@@ -174,6 +198,18 @@ class Column:
         total = float(((groups["value"] - mean(groups["value"])) ** 2).sum())
         within = float(((groups["value"] - groups["mean"]) ** 2).sum())
         return total > 0 and within / total < 0.15
+
+
+def _is_list(distinct: pl.Series, separator: str) -> bool:
+    """Say whether parts come back in other values and are short, as those of lists do."""
+    parts = distinct.str.split(separator).explode().str.strip_chars()
+    parts = parts.filter(parts != "")
+    if parts.n_unique() >= 0.7 * len(parts):
+        return False
+    if separator == " ":
+        return mean(parts.str.contains(r"^\w*\d\w*$")) > 0.95
+    varied = distinct.str.count_matches(separator, literal=True).n_unique() > 1
+    return varied and mean(parts.str.count_matches(r"\s+")) < 2
 
 
 def _read_dates(written: pl.Series, notation: str) -> pl.Series | None:

@@ -1,239 +1,76 @@
-"""Which columns are features, and of what kind; and why the others are none."""
+"""Which columns are features, and of what kind."""
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from trimtab.config.guess.column import Column, mean
-from trimtab.config.guess.keys import Keys
+from trimtab.config.guess.column import Column
+from trimtab.config.guess.left_out import Context, reason
 from trimtab.config.guess.line import Line, number, share
-from trimtab.config.guess.names import (
-    CODES,
-    EVENTS,
-    PLACES,
-    QUANTITIES,
-    REQUESTS,
-    SPLITS,
-    WEIGHTS,
-    is_behaviour,
-    is_key,
-    place,
-    spends_time,
-)
-from trimtab.config.guess.target import Guess
+from trimtab.config.guess.names import PLACES, QUANTITIES, is_coded
 
 _FEW = 50
 """Distinct whole numbers up to which a column whose name says nothing holds codes."""
-_ITEM_WORDS = {
-    "video",
-    "item",
-    "movie",
-    "song",
-    "track",
-    "clip",
-    "content",
-    "ad",
-    "film",
-    "book",
-    "article",
-    "photo",
-    "note",
-    "product",
-    "show",
-    "episode",
-    "music",
-}
-_SEPARATORS = ("|", ";", ",", "^", "#", " ")
 _SPIKED = {"scale": "quantile", "buckets": 256}
 """For amounts that are one value, such as 0, in most rows: enough buckets to split the others."""
-_LEAK = 0.99
-"""AUC of one column alone that no honest feature has."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """What is known of the log when its features are chosen."""
-
-    columns: Mapping[str, Column]
-    keys: Keys
-    targets: Sequence[Guess]
-
-    @property
-    def owners(self) -> list[Column]:
-        """The columns of the user and the item."""
-        return [self.columns[name] for name in (self.keys.user, self.keys.item) if name]
 
 
 def choose(context: Context, left_out: Mapping[str, str]) -> tuple[list[Line], dict[str, str]]:
     """Return the keys of ``[features]``, and every other column with the reason."""
-    features: list[Line] = []
     reasons = dict(left_out)
     predicted = {target.column for target in context.targets}
     for name, column in context.columns.items():
-        if name in predicted or name in reasons:
-            continue
-        reason = _reason(column, context)
-        if reason is None:
-            features.append(_feature(column))
-        else:
-            reasons[name] = reason
+        why_not = None if name in predicted or name in reasons else reason(column, context)
+        if why_not is not None:
+            reasons[name] = why_not
+    chosen = [c for n, c in context.columns.items() if n not in predicted and n not in reasons]
+    items = next((column for column in chosen if column.name == context.keys.item), None)
+    features = [_feature(column, items) for column in chosen]
     return features, {name: reasons[name] for name in context.columns if name in reasons}
 
 
-def _reason(column: Column, context: Context) -> str | None:
-    """Return why a column is no feature, or None."""
-    keys = context.keys
-    if column.name in (keys.time, keys.day):
-        return "the time of the row: it orders the rows, and later ones were never seen"
-    if column.constant:
-        return "empty" if column.missing == 1 else "one value in every row"
-    if column.opaque:
-        return f"of type {column.values.dtype}, which no kind of feature holds"
-    if column.name in (keys.user, keys.item) and place(column.words, REQUESTS) is None:
-        return None
-    return (
-        _reason_by_name(column, context)
-        or _reason_by_values(column, keys)
-        or _told(column, context.targets)
-    )
-
-
-def _reason_by_name(column: Column, context: Context) -> str | None:
-    if column.numeric and place(column.words, WEIGHTS) is not None:
-        return "looks like a weight of the row; if it is one, use it: row_weight under [data]"
-    if place(column.words, SPLITS) is not None and column.distinct <= 20:
-        return "looks like somebody's split of the rows"
-    if place(column.words, REQUESTS) is not None and not (column.listed or column.dated):
-        return "names a request or a row, which does not come back"
-    happened = is_behaviour(column.words) or (column.text and set(column.words) & EVENTS)
-    lasts = "duration" in column.words and not set(column.words) & _ITEM_WORDS
-    if not (happened or lasts) or any(column.follows(owner) for owner in context.owners):
-        return None
-    if spends_time(column.words) or happened:
-        return "a behaviour, known only afterwards: as a feature it would leak"
-    return "a duration that no item explains: known only afterwards, it would leak"
-
-
-def _reason_by_values(column: Column, keys: Keys) -> str | None:
-    if not column.finite:
-        return "holds infinities"
-    if keys.when is not None and _moves_with(column, keys.when):
-        return "moves with the time of the row, so later rows have values never seen"
-    if column.listed or not (column.text or column.whole):
-        return None
-    if column.text:
-        return _reason_of_text(column)
-    keyed = column.unique and not set(column.words) & QUANTITIES
-    running = bool((np.diff(column.numbers) > 0).all()) or bool((np.diff(column.numbers) < 0).all())
-    if keyed and (is_key(column.words) or running):
-        return "another value in every row: a key"
-    return None
-
-
-def _reason_of_text(column: Column) -> str | None:
-    present = column.sample.drop_nulls().cast(pl.String).head(20_000)
-    many = column.distinct > max(200, 0.02 * len(column.sample)) or column.unique
-    blanks = mean(present.str.count_matches(r"\s+"))
-    if many and _written_numbers(present):
-        return "numbers written as text, such as " + repr(present[0]) + "; store them as numbers"
-    if separator_of(column) is not None or not many:
-        return None
-    if column.instants is None and (blanks >= 2.5 or mean(present.str.len_chars()) > 60):
-        return "free text"
-    if column.unique:
-        return "free text" if blanks >= 1 else "another value in every row: a key"
-    return None
-
-
-def _written_numbers(present: pl.Series) -> bool:
-    pattern = r"^\s*[-+$€£]?\s*\d{1,3}([., ]?\d{3})*([.,]\d+)?\s*[%€]?\s*$"
-    written = present.str.contains(pattern) & present.str.contains(r"[.,%€$£]|^[\d\s]*$")
-    return mean(written) > 0.9
-
-
-def _moves_with(column: Column, when: pl.Series) -> bool:
-    """Say whether a column of days, instants or running numbers is the row's time once more."""
-    at = column.instants
-    if at is None and column.numeric and column.distinct > 1000 and column.whole:
-        at = column.sample
-    if at is None:
-        return False
-    both = pl.DataFrame({"a": at.cast(pl.Int64), "b": column.pick(when)}).drop_nulls()
-    if both["a"].n_unique() < 3:
-        return False
-    return bool(abs(both.select(pl.corr("a", "b")).item() or 0.0) > 0.98)
-
-
-def _told(column: Column, targets: Sequence[Guess]) -> str | None:
-    """Return a reason where a column alone tells a binary target apart, or None."""
-    if column.listed:
-        return None
-    values = column.sample.alias("value")
-    if not column.text and column.distinct > 100:
-        values = (values.rank("average") / (len(values) / 32)).cast(pl.Int64)
-    for target in targets:
-        rows = pl.DataFrame({"value": values, "label": column.pick(pl.Series(target.labels))})
-        rows = rows.filter(pl.col("label").is_not_nan())
-        positives = float(rows["label"].sum())
-        groups = rows.group_by("value").agg(n=pl.len(), p=pl.col("label").sum())
-        most = min(len(rows) / 50, positives / 10, (len(rows) - positives) / 10)
-        if target.binary and 2 <= len(groups) <= most:
-            auc = _auc(groups)
-            if auc > _LEAK:
-                return f"alone it tells {target.name} apart (AUC {auc:.3f}): a suspected leak"
-    return None
-
-
-def _auc(groups: pl.DataFrame) -> float:
-    """Return the AUC of the groups' rates."""
-    groups = groups.with_columns(rate=pl.col("p") / pl.col("n")).sort("rate")
-    happened = groups["p"].to_numpy()
-    missed = groups["n"].to_numpy() - happened
-    below = np.cumsum(missed) - missed
-    return float((happened * (below + missed / 2)).sum() / (happened.sum() * missed.sum()))
-
-
-def _feature(column: Column) -> Line:
-    settings, comment = _kind(column)
+def _feature(column: Column, items: Column | None) -> Line:
+    settings, comment = _kind(column, items)
     if column.missing:
         comment += f", {share(column.missing)} missing"
     return Line(name=column.name, value=settings, comment=comment)
 
 
-def _kind(column: Column) -> tuple[dict[str, Any], str]:
+def _kind(column: Column, items: Column | None) -> tuple[dict[str, Any], str]:
     """Return a feature's settings and a few words about its values."""
+    if column.listed or column.separator is not None:
+        settings = {"separator": column.separator} if column.separator is not None else {}
+        if items is not None and _share_values(column, items):
+            settings["shares"] = items.name
+        return {"kind": "ids", **settings}, f"lists of {len(column.members):,} values"
     values = f"{column.distinct:,} value" + ("s" if column.distinct > 1 else "")
-    if column.listed:
-        return {"kind": "ids"}, f"lists of {column.sample.explode().n_unique():,} values"
-    separator = separator_of(column) if column.text else None
-    if separator is not None:
-        parts = column.sample.drop_nulls().cast(pl.String).str.split(separator).explode()
-        said = f"lists of {parts.str.strip_chars().n_unique():,} values, as text"
-        return {"kind": "ids", "separator": separator}, said
     if not _is_quantity(column):
         return {"kind": "id"}, values
     scale, shape = _scale(column)
     return {"kind": "number", **scale}, f"{values}, {shape}"
 
 
+def _share_values(lists: Column, items: Column) -> bool:
+    """Say whether lists hold items, so that both may use the same table."""
+    known = items.values.cast(pl.String).unique()
+    both = int(lists.members.is_in(known.implode()).sum())
+    return both > 0.5 * len(lists.members) and both > max(0.2 * len(known), _FEW)
+
+
 def _is_quantity(column: Column) -> bool:
     if column.text or column.boolean:
         return False
     if not column.numeric:
-        return column.distinct > _FEW
+        return column.values.dtype in (pl.Duration, pl.Time) or column.distinct > _FEW
     if not column.whole:
         return column.distinct > 10
-    last = column.words[-1:]
-    keyed = is_key(column.words) or re.fullmatch(r"(c|cat|sparse|id)_?\d+", column.name.lower())
-    if keyed or set(last) & CODES:
+    if is_coded(column.words):
         return False
     if set(column.words) & QUANTITIES:
         return column.distinct > 10
-    return column.distinct > _FEW and not set(last) & PLACES
+    return column.distinct > _FEW and not set(column.words[-1:]) & PLACES
 
 
 def _scale(column: Column) -> tuple[dict[str, Any], str]:
@@ -254,28 +91,3 @@ def _scale(column: Column) -> tuple[dict[str, Any], str]:
     spread = float(values.std())
     skew = float((((values - values.mean()) / spread) ** 3).mean()) if spread else 0.0
     return {"scale": "quantile"} if column.whole or abs(skew) > 1.5 else {}, shape
-
-
-def separator_of(column: Column) -> str | None:
-    """Return what stands between the values of text that holds lists, or None."""
-    if column.instants is not None:
-        return None
-    present = column.sample.drop_nulls().cast(pl.String).head(20_000)
-    distinct = present.unique()
-    for separator in _SEPARATORS:
-        several = present.str.contains(separator, literal=True)
-        if mean(several) >= 0.05 and _is_list(distinct, separator):
-            return separator
-    return None
-
-
-def _is_list(distinct: pl.Series, separator: str) -> bool:
-    """Say whether parts come back in other values and are short, as those of lists do."""
-    parts = distinct.str.split(separator).explode().str.strip_chars()
-    parts = parts.filter(parts != "")
-    if separator == " ":
-        coded = mean(parts.str.contains(r"^\w*\d\w*$"))
-        return coded > 0.95 and parts.n_unique() < 0.7 * len(parts)
-    wordy = mean(parts.str.count_matches(r"\s+"))
-    varied = distinct.str.count_matches(separator, literal=True).n_unique() > 1
-    return varied and wordy < 2 and parts.n_unique() < 0.7 * len(parts)

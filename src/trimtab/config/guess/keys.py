@@ -13,6 +13,7 @@ from trimtab.config.guess.line import Line, share
 from trimtab.config.guess.names import (
     ITEMS,
     OTHER_TIMES,
+    SESSIONS,
     TIMES,
     USERS,
     is_behaviour,
@@ -24,6 +25,7 @@ from trimtab.errors import DataError
 _DAY = 86_400e6
 _EPOCHS = ((3e8, 5e9), (3e11, 5e12), (3e14, 5e15), (3e17, 5e18))
 """Ranges of instants since 1970 (from 1979 to 2128) in s, ms, us and ns."""
+_TIME_WORDS = {"time", "timestamp", "ts", "date", "datetime"}
 _COUNTERS = ("timestamp", "ts", "eventtime", "timestep")
 """Names of columns whose whole numbers order the rows although they count from no known time."""
 
@@ -79,17 +81,7 @@ def _is_key(column: Column) -> bool:
 
 def _grouping(columns: Mapping[str, Column]) -> str | None:
     """Return a session or request in place of a user, where it has several rows."""
-    named = (
-        "sessionid",
-        "session",
-        "visitid",
-        "requestid",
-        "reqid",
-        "searchid",
-        "queryid",
-        "srchid",
-    )
-    return _named(columns, list(named))
+    return _named(columns, SESSIONS)
 
 
 def _time(columns: Mapping[str, Column]) -> tuple[str | None, pl.Series | None, str]:
@@ -117,9 +109,7 @@ def _time_candidates(columns: Mapping[str, Column]) -> list[tuple[int, str]]:
         if column.single or parts & OTHER_TIMES or is_behaviour(column.words):
             continue
         rank = place(column.words, TIMES)
-        if rank is None and (
-            column.dated or parts & {"time", "timestamp", "ts", "date", "datetime"}
-        ):
+        if rank is None and (column.dated or parts & _TIME_WORDS):
             rank = len(TIMES) + (not column.dated)
         if rank is not None:
             found.append((rank, name))
@@ -131,10 +121,9 @@ def _says_a_time(column: Column) -> bool:
         return True
     if column.numeric:
         low, high = column.ends
-        counts = (
-            place(column.words, _COUNTERS) is not None and column.whole and column.distinct > 1000
-        )
-        return (counts and low >= 0) or any(least <= low and high < most for least, most in _EPOCHS)
+        if place(column.words, _COUNTERS) is not None and column.whole and column.distinct > 1000:
+            return low >= 0
+        return any(least <= low and high < most for least, most in _EPOCHS)
     return column.values.dtype == pl.String
 
 
@@ -174,11 +163,8 @@ def _last_rows(when: pl.Series, column: Column) -> Line:
     real = column.dated or column.text or int(when.min()) > 3e14  # type: ignore[arg-type]
     if real and span > 4 and 0.02 <= part <= 0.5:
         length = f"the last {days} days" if days > 1 else "the last day"
-        return Line(
-            name="valid",
-            value=f"{days}d",
-            comment=f"{length} of {span:.0f}: {share(part)} of the rows",
-        )
+        comment = f"{length} of {span:.0f}: {share(part)} of the rows"
+        return Line(name="valid", value=f"{days}d", comment=comment)
     about = f"a span of {span:.1f} days" if real else "it counts from no known day"
     return Line(name="valid", value=0.1, comment=f"the last tenth of the rows ({about})")
 

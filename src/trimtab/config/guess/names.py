@@ -62,9 +62,10 @@ AMOUNTS_OF_TIME = {
     *_listed("time duration length dwell spent ms msec millis millisecond milliseconds"),
     *_listed("s sec secs second seconds minute minutes mins hours"),
 }
+_TIMES_SPENT = _listed("playtime watchtime dwelltime staytime viewtime play played watched watch")
 HISTORY = re.compile(
     r"hist|history|historical|past|prev|previous|avg|average|mean|ctr|cvr|lifetime|profile|"
-    r"last\d*|\d+d|\d+h|\d+days?"
+    r"last\d*|\d+d|\d+h|\d+days?|seq|sequence|list"
 )
 """Words of statistics of earlier rows, which are known before this one."""
 BEFORE = {
@@ -85,7 +86,8 @@ CODES = {
     *_listed("id ids idx code codes cd type category categories cat cate class kind status group"),
     *_listed("level flag bucket bin segment cluster hash region city country state province zip"),
     *_listed("zipcode postcode channel source platform os device brand model gender sex"),
-    *_listed("language lang locale"),
+    *_listed("language lang locale author artist creator publisher seller merchant shop store"),
+    *_listed("advertiser campaign keyword topic genre album music carrier browser domain"),
 }
 """Last words of names whose numbers are codes, whatever stands before."""
 PLACES = {
@@ -123,6 +125,13 @@ def place(parts: tuple[str, ...], known: Iterable[str]) -> int | None:
     return next((i for i, name in enumerate(known) if name == joined), None)
 
 
+def is_coded(parts: tuple[str, ...]) -> bool:
+    """Say whether a name means that its numbers are codes, whatever they look like."""
+    if is_key(parts) or set(parts[-1:]) & CODES or set(parts) & {"onehot", "sparse"}:
+        return True
+    return re.fullmatch(r"(c|cat|sparse|id)\d+", "".join(parts)) is not None
+
+
 def is_key(parts: tuple[str, ...]) -> bool:
     """Say whether a name means a user, an item or another thing by its number."""
     known = place(parts, [*USERS, *ITEMS]) is not None or bool(
@@ -142,7 +151,7 @@ def spends_time(parts: tuple[str, ...]) -> bool:
     """Say whether a name means time that a user spent, such as ``play_time_ms``."""
     found = set(parts)
     whole = "".join(parts)
-    if "dwell" in found or whole in {"playtime", "watchtime", "dwelltime", "staytime", "viewtime"}:
+    if "dwell" in found or whole in _TIMES_SPENT:
         return True
     return bool(found & (ACTIVITIES | {"watched", "played"}) and found & AMOUNTS_OF_TIME)
 

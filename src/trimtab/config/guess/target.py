@@ -44,8 +44,15 @@ class Guess:
         return bool(self.settings["kind"] == "binary")
 
     @property
+    def happened(self) -> int:
+        """Rows where it happened, or is over 0."""
+        return int((self.labels > 0).sum())
+
+    @property
     def rate(self) -> float:
-        """Mean of the observed labels."""
+        """Mean of the observed labels; a missing one counts as 0 behind an earlier step."""
+        if self.binary and "given" in self.settings:
+            return self.happened / len(self.labels)
         return float(np.nanmean(self.labels, dtype=np.float64))
 
 
@@ -64,6 +71,8 @@ def guess(column: Column, name: str | None, positive: str | None, taken: Sequenc
     InputError
         When the column cannot be a target, or the name or the value does not exist.
     """
+    if not column.name:
+        raise InputError("targets: a column without a name cannot be a target; name it in the log.")
     if column.single:
         only = repr(column.counts[0][0]) if column.missing < 1 else "missing values"
         raise InputError(
@@ -152,24 +161,25 @@ def _title(
 ) -> str:
     """Return the target's name: the given one, else a short form of the column's that is free."""
     if name is not None:
-        if not _is_legal(name) or name in taken:
+        if not is_legal(name) or name in taken:
             raise InputError(
                 f"targets: {name!r} cannot name a target, or does so already; "
                 "expected letters, digits and _."
             )
         return name
-    value, long = _identifier(str(settings.get("positive", ""))).lower(), _identifier(column.name)
+    value, long = identifier(str(settings.get("positive", ""))).lower(), identifier(column.name)
     brief = short(column.words, duration=settings["kind"] == "duration")
-    names = [brief, long, f"{long}_{value}", f"target_{brief}", f"target_{long}_{value}"]
+    names = [brief, long, f"{long}_{value}", f"target_{brief or value}", f"target_{long}_{value}"]
     numbered = (f"target_{i}" for i in range(1, len(taken) + 2))
-    return next(n for n in (*names, *numbered) if _is_legal(n) and n not in taken)
+    return next(n for n in (*names, *numbered) if is_legal(n) and n not in taken)
 
 
-def _is_legal(name: str) -> bool:
-    """Say whether the run file's schema takes a name of a target."""
+def is_legal(name: str) -> bool:
+    """Say whether the run file's schema takes a name of a target or a scene."""
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None
     return plain and not hasattr(nn.ModuleDict, name)
 
 
-def _identifier(text: str) -> str:
+def identifier(text: str) -> str:
+    """Return text with _ for everything that cannot stand in a name."""
     return re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")

@@ -97,12 +97,13 @@ def behaviours(
         if timed and not _is_spent(column):
             continue
         target = guess(column, None, None, [t.name for t in found])
-        happened = int(np.nansum(target.labels > 0))
-        if happened < _LEAST:
-            left_out[name] = f"a behaviour, but of {happened} rows only: too few to learn"
-        elif timed and happened < 0.1 * len(target.labels):
-            part = share(happened / len(target.labels))
-            left_out[name] = f"a behaviour, over 0 in {part} of the rows only; --targets takes it"
+        part = target.happened / len(target.labels)
+        if target.happened < _LEAST:
+            left_out[name] = f"a behaviour, but only {target.happened} times: too few to learn"
+        elif timed and part < 0.1:
+            left_out[name] = (
+                f"a behaviour, over 0 in {share(part)} of the rows only; --targets takes it"
+            )
         else:
             found.append(target)
     if not found:
@@ -140,7 +141,8 @@ def with_parents(targets: Sequence[Guess]) -> list[Guess]:
         if parent is not None:
             other, both = parent
             settings = target.settings | {"given": other.name}
-            note = f"{share(both)} of them are also {other.name}"
+            them = "them" if target.binary else "those over 0"
+            note = f"{share(both)} of {them} are {other.name} too"
             target = replace(
                 target, settings=settings, note="; ".join(filter(None, (target.note, note)))
             )
@@ -150,15 +152,14 @@ def with_parents(targets: Sequence[Guess]) -> list[Guess]:
 
 def _parent(child: Guess, targets: Sequence[Guess]) -> tuple[Guess, float] | None:
     """Return the rarest target that (nearly) always happens where the child does."""
-    if not child.binary:
-        return None
     found = []
     for other in targets:
-        if other.binary and other.column != child.column and child.rate * 1.05 < other.rate < 0.9:
-            happened = other.labels[(child.labels == 1) & ~np.isnan(other.labels)]
-            if len(happened) >= 30 and happened.mean() > 0.99:
-                found.append((other.rate, other, float(happened.mean())))
-    if not found:
+        rarer = not child.binary or child.happened * 1.05 < other.happened
+        if other.binary and other.column != child.column and rarer and other.rate < 0.9:
+            there = other.labels[(child.labels > 0) & ~np.isnan(other.labels)]
+            if len(there) >= 30 and there.mean() > 0.99:
+                found.append((other.happened, other, float(there.mean())))
+    if not found or child.settings["kind"] == "number":
         return None
     _, parent, both = min(found, key=lambda entry: entry[0])
     return parent, both

@@ -41,7 +41,7 @@ def run_file(found: Found, log: str) -> str:
     head = [
         f"# Inferred by `trimtab init` from {_plain(Path(found.log).name)}: "
         f"{found.rows:,} rows, {found.columns:,} columns{sample}.",
-        "# It trains as it is: trimtab train THIS_FILE. All of it is a guess: change it.",
+        "# All of it is a guess that trains as it is (trimtab train FILE); change what is wrong.",
     ]
     parts = [
         head,

@@ -1,0 +1,55 @@
+"""What must hold of the training rows before anything is trained on them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.config.schema import RunSettings
+from trimtab.data.labels import LabelColumn
+from trimtab.data.prepare import Prepared
+from trimtab.errors import DataError
+
+
+def check_rows(settings: RunSettings, prepared: Prepared) -> None:
+    """Refuse targets that nothing can be learnt of, and weights that are all 0.
+
+    Raises
+    ------
+    DataError
+        With one line a problem, all problems at once.
+    """
+    problems = [*_labels(settings, prepared), *_weights(prepared)]
+    if problems:
+        raise DataError("\n".join(dict.fromkeys(problems)))
+
+
+def _labels(settings: RunSettings, prepared: Prepared) -> Iterator[str]:
+    """Look at each target's labels in the rows of its scenes."""
+    rows, scenes = prepared.train, prepared.statistics.scenes
+    for name, target in settings.targets.items():
+        inside = [i for i, s in enumerate(scenes.names) if s in settings.scenes_of(name)]
+        here = np.isin(rows.arrays["scene"], inside) | scenes.staged
+        for label, column in target.labels(name, settings.targets).items():
+            seen = rows.label(label)[here]
+            yield from _problems(column, seen[~np.isnan(seen)], " of its scenes" * (not here.all()))
+
+
+def _problems(column: LabelColumn, seen: NDArray[np.float32], which: str) -> Iterator[str]:
+    if not len(seen):
+        yield f"{column.where}: no training row{which} has a label in {column.column!r}."
+    elif column.rule == "zero_one" and (seen == seen[0]).all():
+        never = column.positive is not None and seen[0] == 0
+        hint = f"; none of them holds the positive value, {column.positive!r}" if never else ""
+        yield (
+            f"{column.where}: column {column.column!r} is {seen[0]:g} in all {len(seen):,} "
+            f"training rows{which} that have a label{hint}. There is nothing to tell apart."
+        )
+
+
+def _weights(prepared: Prepared) -> Iterator[str]:
+    rows = prepared.train
+    for i, target in enumerate(rows.names.weights):
+        if not rows.arrays["weights"][:, i].any():
+            where = f"targets.{target}.row_weight" if target else "data.row_weight"
+            yield f"{where}: 0 in all {len(rows):,} training rows; there is nothing to learn."

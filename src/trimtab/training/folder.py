@@ -1,0 +1,161 @@
+"""A run's folder: its files, who may write to it, and how it is left when a run fails."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from trimtab.config.load import parse
+from trimtab.config.schema import RunSettings
+from trimtab.data.statistics import Statistics
+from trimtab.errors import InputError, RunError
+from trimtab.training import checkpoint
+from trimtab.training.state import State
+
+MODEL, BEST, LAST = "model.safetensors", "best.safetensors", "last.safetensors"
+SETTINGS, METRICS, CURVES = "settings.json", "metrics.json", "log.jsonl"
+REPORT = "report.html"
+
+_MAY_CHANGE = {
+    "epochs",
+    "learning_rate",
+    "max_gradient_norm",
+    "patience",
+    "table_learning_rate",
+    "threads",
+}
+"""Settings of the loop that a run may go on with other values of."""
+
+DAMAGE = (
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AssertionError,
+    RuntimeError,
+    pl.exceptions.PolarsError,
+)
+"""What reading raises where a run's files are broken, or are not of one run."""
+
+
+def refuse_taken(folder: Path, *, resume: bool) -> None:
+    """Raise ``InputError`` for a folder that a run cannot start, or go on, in."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a file; choose another --out.")
+    files = [path.name for path in folder.glob("*") if not path.name.startswith(".")]
+    if files and not resume:
+        raise InputError(f"{folder}: not empty; choose another --out, or go on with --resume.")
+    if files and SETTINGS not in files:
+        raise InputError(f"{folder}: holds other files and no run; choose another --out.")
+
+
+def saved_settings(folder: Path) -> RunSettings:
+    """Read the settings of the run in a folder."""
+    path = folder / SETTINGS
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")), where=str(path))
+    except OSError:
+        raise InputError(f"{folder}: no run; it has no {SETTINGS}.") from None
+    except ValueError:
+        raise InputError(f"{path}: not valid JSON; was it edited, or cut short?") from None
+
+
+def go_on(folder: Path, settings: RunSettings, statistics: Statistics, state: State) -> None:
+    """Restore the state from the last checkpoint."""
+    found = _differences(_fixed(saved_settings(folder)), _fixed(settings))
+    differences = ", ".join(islice(found, 3))
+    if differences:
+        raise InputError(
+            f"{folder}: was trained with other settings: {differences}. Choose another --out."
+        )
+    tensors, facts = checkpoint.load(folder / LAST)
+    try:
+        same = alike(Statistics.load(folder, settings.features), statistics)
+        if same:
+            state.restore(tensors, facts)
+    except DAMAGE:
+        raise RunError(f"{folder}: damaged, or not of one run; choose another --out.") from None
+    if not same:
+        raise InputError(f"{folder}: was trained on other rows; choose another --out.")
+    write(folder / SETTINGS, settings.model_dump_json(indent=1))
+
+
+def start(folder: Path, settings: RunSettings, statistics: Statistics) -> None:
+    """Make the folder and write what is known before training."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / SETTINGS, settings.model_dump_json(indent=1))
+        statistics.save(folder)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written: {error.strerror}.") from None
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[None]:
+    """Take back what was written when the block ends badly before the first checkpoint."""
+    try:
+        yield
+    except BaseException:
+        if not (folder / LAST).exists():
+            shutil.rmtree(folder / "vocabularies", ignore_errors=True)
+            with suppress(OSError):
+                for name in (SETTINGS, "statistics.json", BEST):
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
+
+
+def alike(one: Statistics, other: Statistics) -> bool:
+    """Say whether two statistics encode every row alike."""
+
+    def learnt(statistics: Statistics) -> str:
+        states = {name: learnt.state() for name, learnt in statistics.learnt.items()}
+        return json.dumps([statistics.scenes.state(), states], sort_keys=True)
+
+    return learnt(one) == learnt(other) and all(
+        _values(one, name).equals(_values(other, name)) for name in one.settings
+    )
+
+
+def _values(statistics: Statistics, name: str) -> pl.Series:
+    """Return the values that a feature has a table row for, where it has its own vocabulary."""
+    vocabulary = statistics.settings[name].vocabulary(statistics.learnt[name])
+    return pl.Series() if vocabulary is None else vocabulary.values
+
+
+def _fixed(settings: RunSettings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", exclude={"training": _MAY_CHANGE})
+
+
+def _differences(saved: Any, now: Any, key: str = "") -> Iterator[str]:
+    """Yield in words where two settings differ."""
+    if isinstance(saved, Mapping) and isinstance(now, Mapping):
+        for name in dict.fromkeys([*saved, *now]):
+            inside = f"{key}.{name}" if key else name
+            yield from _differences(saved.get(name), now.get(name), inside)
+    elif saved != now:
+        yield f"{key} was {json.dumps(saved)} and is {json.dumps(now)}"
+
+
+def write(path: Path, text: str) -> None:
+    """Write beside, then rename.
+
+    Raises
+    ------
+    RunError
+        When the disk is full or cannot be written; the old file is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
