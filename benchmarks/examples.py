@@ -1,6 +1,6 @@
 """What the run files of the examples reach on their valid rows: mean and spread over seeds.
 
-    python benchmarks/examples.py [--seeds 5] [--json] [kuairand/run census/run ...]
+python benchmarks/examples.py [--seeds 5] [--json] [kuairand/run census/run ...]
 """
 
 import argparse

@@ -60,6 +60,7 @@ class RankingModel(nn.Module):
         paths = {name: path for name, path in (own or {}).items() if name in self.tasks}
         self.own = cast(Mapping[str, OwnPath], nn.ModuleDict(paths))
         present = [[staged or t in tower.heads for tower in towers.values()] for t in targets]
+        self.everywhere = all(all(scenes) for scenes in present)
         self.register_buffer("present", torch.tensor(present), persistent=False)
 
     def forward(self, batch: Batch) -> Logits:
@@ -92,7 +93,9 @@ class RankingModel(nn.Module):
         losses = {}
         for name, target in self.targets.items():
             loss = target.loss(logits[name], batch.labels, self._given(name, logits, batch.labels))
-            losses[name] = torch.where(self.has(name, batch), loss, torch.zeros_like(loss))
+            if not self.everywhere:
+                loss = torch.where(self.has(name, batch), loss, torch.zeros_like(loss))
+            losses[name] = loss
         return losses
 
     def observed(self, batch: Batch) -> dict[str, Bool[Tensor, " rows"]]:

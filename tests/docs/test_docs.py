@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 import trimtab
 from trimtab.cli import app
 from trimtab.config.load import load, parse

@@ -32,14 +32,15 @@ class Objective(nn.Module):
         self, model: RankingModel, batch: Batch, logits: Logits
     ) -> dict[str, Float[Tensor, ""]]:
         """Return each target's loss."""
-        losses, observed = model.losses(batch, logits), model.observed(batch)
-        row = batch.weights.get("")
+        losses = model.losses(batch, logits)
+        counted = {} if self.denominator == "rows" else model.observed(batch)
+        factors = self.scales[:, batch.scene]
+        everywhere = torch.ones_like(batch.scene, dtype=torch.bool)
+        row = batch.weights.get("", everywhere.to(factors.dtype))
         reduced = {}
-        for name, scale in zip(self.names, self.scales, strict=True):
-            weight = torch.ones_like(scale[batch.scene])
-            for extra in (row, batch.weights.get(name)):
-                weight = weight if extra is None else weight * extra
+        for name, factor in zip(self.names, factors, strict=True):
+            weight = row * batch.weights[name] if name in batch.weights else row
             # Factors of scenes stay out of the denominator, where they would cancel.
-            loss = scale[batch.scene] * losses[name]
-            reduced[name] = reduce(loss, weight, observed[name], self.denominator)
+            loss, observed = factor * losses[name], counted.get(name, everywhere)
+            reduced[name] = reduce(loss, weight, observed, self.denominator)
         return reduced

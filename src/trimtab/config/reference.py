@@ -22,14 +22,15 @@ from trimtab.trunks import trunks
 
 _INTRO = """# The run file
 
-TOML. What is not written has the default below. Paths are relative to the run file's folder, and `${NAME:-default}` in them
-stands for an environment variable. `trimtab train run.toml -s training.epochs=3` changes a setting for one run. Unknown
-keys are refused, and every problem is reported at once.
+TOML. What is not written has the default below. Paths are relative to the run file's folder, and
+`${NAME:-default}` in them stands for an environment variable. `trimtab train run.toml -s
+training.epochs=3` changes a setting for one run. Unknown keys are refused, and every problem is
+reported at once.
 
-`valid` says which rows are held out: the last stretch of time (`"2d"`, `"12h"`), everything from an instant on
-(`"2026-05-04T00:00:00+08:00"`), a share (`0.1`: the last rows where there is a time, else drawn by
-`{ fraction = 0.1, seed = 0 }`), another file (`{ file = "valid.parquet" }`), or values of a column
-(`{ column = "day", values = [13, 14] }`).
+`valid` says which rows are held out: the last stretch of time (`"2d"`, `"12h"`), everything from
+an instant on (`"2026-05-04T00:00:00+08:00"`), a share (`0.1`: the last rows where there is a time,
+else drawn by `{ fraction = 0.1, seed = 0 }`), another file (`{ file = "valid.parquet" }`), or
+values of a column (`{ column = "day", values = [13, 14] }`).
 """
 
 
@@ -70,7 +71,8 @@ def _table(heading: str, settings: type[BaseModel]) -> Iterator[str]:
             continue
         default = "" if field.is_required() else f"`{_default(field)}`"
         kind = _type(field.annotation).replace("|", "\\|")
-        yield f"| `{name}` | {kind} | {default} | {_one_line(field.description or '').replace('|', chr(92) + '|')} |"
+        meaning = _one_line(field.description or "").replace("|", "\\|")
+        yield f"| `{name}` | {kind} | {default} | {meaning} |"
     yield ""
 
 

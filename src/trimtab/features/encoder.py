@@ -104,24 +104,38 @@ class FeatureEncoder(nn.Module):
             (batch.ids + self.offsets).flatten(),
             *(batch.lists[f.name].values + self.tables.offset[f.table] for f in self.lists),
         ]
-        return Lookup.of(torch.cat([part.int() for part in rows]))
+        return Lookup.of(_joined([part.int() for part in rows], 0))
 
     def forward(self, batch: Batch) -> Inputs:
         """Embed a batch."""
         gathered = self.tables(self.lookup(batch))
-        rows, fields = batch.ids.shape
-        single, rest = gathered.split([rows * fields, len(gathered) - rows * fields])
-        pooled = [single.view(rows, fields, gathered.shape[1])]
-        pooled += [part.unsqueeze(1) for part in self._pool(batch, rest)]
-        shared, own, first = torch.cat(pooled, 1).split(self.splits, dim=2)
+        features = [self._cut(feature) for feature in self._features(batch, gathered)]
+        own = _joined([feature[1] for feature in features], 1)
+        first = _joined([feature[2] for feature in features], 1)
         # Fields last and contiguous: else how a sum is rounded depends on the number of targets.
         first_order = first.transpose(1, 2).contiguous().sum(2)
+        shared = torch.cat([*(feature[0].flatten(1) for feature in features), batch.numbers], 1)
         return Inputs(
-            shared=self.dropout(torch.cat([shared.flatten(1), batch.numbers], 1)),
+            shared=self.dropout(shared),
             own=_by_name(self.own_targets, own),
             first_order=_by_name(self.first_targets, first_order),
             scene=batch.scene,
         )
+
+    def _features(self, batch: Batch, gathered: Tensor) -> list[Tensor]:
+        """Return ``[rows, features, width]`` of the single ids together and of each list."""
+        rows, fields = batch.ids.shape
+        if not self.lists:
+            return [gathered.view(rows, fields, gathered.shape[1])]
+        single, rest = gathered.split([rows * fields, len(gathered) - rows * fields])
+        lists = [pooled.unsqueeze(1) for pooled in self._pool(batch, rest)]
+        return [single.view(rows, fields, gathered.shape[1]), *lists]
+
+    def _cut(self, feature: Float[Tensor, "rows fields width"]) -> tuple[Tensor, ...]:
+        """Return the shared block, the targets' own and the first-order weights."""
+        if not any(self.splits[1:]):  # A split, even of one part, copies in its backward.
+            return feature, feature[..., :0], feature[..., :0]
+        return tuple(torch.split(feature, self.splits, dim=2))
 
     def _pool(self, batch: Batch, gathered: Tensor) -> list[Float[Tensor, "rows width"]]:
         """Pool the embeddings of each list feature."""
@@ -138,3 +152,8 @@ class FeatureEncoder(nn.Module):
 def _by_name(names: Sequence[str], columns: Float[Tensor, "rows ... columns"]) -> dict[str, Tensor]:
     """Give each name its equal share of the last axis."""
     return dict(zip(names, columns.chunk(len(names), dim=-1), strict=True)) if names else {}
+
+
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    """Concatenate; one part alone is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)

@@ -156,6 +156,8 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}.") from None
+        raise RunError(
+            f"{path}: cannot be written: {error.strerror}. Make room, and go on with --resume."
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -22,23 +22,23 @@ class Progress(ABC):
 
     @abstractmethod
     def stage(self, doing: str) -> None:
-        """Something long begins."""
+        """Say that something long begins."""
 
     @abstractmethod
     def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
-        """Training begins, or goes on."""
+        """Say that training begins, or goes on."""
 
     @abstractmethod
     def advance(self, state: State, rows: int) -> None:
-        """One update is done."""
+        """Count one update."""
 
     @abstractmethod
     def evaluated(self, state: State) -> None:
-        """An evaluation is done and saved."""
+        """Show an evaluation that is done and saved."""
 
     @abstractmethod
     def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
-        """The run is complete."""
+        """Show what the complete run left."""
 
 
 class Silent(Progress):
