@@ -88,11 +88,11 @@ def _sentence(line: str) -> str:
 
 def _short(value: Any) -> str:
     text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 60 else text[:51].rstrip(" ,") + " and more"
 
 
 def _nearest_key(loc: tuple[str | int, ...]) -> str:
-    """Return a hint for an unknown key: where it belongs, else a near one of the same table."""
+    """Return a hint for an unknown key: a near one of its table, else the table it belongs in."""
     *parents, key = loc
     homes = [
         f"{table}.{key}"
@@ -100,8 +100,9 @@ def _nearest_key(loc: tuple[str | int, ...]) -> str:
         for model in _models(field.annotation)
         if not typing.get_args(field.annotation) and key in model.model_fields
     ]
-    known = _keys(parents)
-    return f"Did you mean {homes[0]!r}?" if len(homes) == 1 else nearest(str(key), known)
+    hint = nearest(str(key), _keys(parents))
+    belongs = len(homes) == 1 and not hint.startswith("Did")
+    return f"Did you mean {homes[0]!r}?" if belongs else hint
 
 
 def _keys(loc: Iterable[str | int]) -> list[str]:

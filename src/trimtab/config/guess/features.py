@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from trimtab.config.guess.column import Column
-from trimtab.config.guess.left_out import Context, reason
+from trimtab.config.guess.left_out import Context, reason, suspicion
 from trimtab.config.guess.line import Line, number, share
 from trimtab.config.guess.names import PLACES, QUANTITIES, is_coded
 
@@ -20,21 +20,29 @@ _SPIKED = {"scale": "quantile", "buckets": 256}
 def choose(context: Context, left_out: Mapping[str, str]) -> tuple[list[Line], dict[str, str]]:
     """Return the keys of ``[features]``, and every other column with the reason."""
     reasons = dict(left_out)
-    predicted = {target.column for target in context.targets}
-    for name, column in context.columns.items():
-        why_not = None if name in predicted or name in reasons else reason(column, context)
-        if why_not is not None:
-            reasons[name] = why_not
-    chosen = [c for n, c in context.columns.items() if n not in predicted and n not in reasons]
+    others = set(context.columns) - set(left_out) - {target.column for target in context.targets}
+    chosen = []
+    for column in (column for name, column in context.columns.items() if name in others):
+        why_not = reason(column, context)
+        if why_not is None:
+            chosen.append(column)
+        else:
+            reasons[column.name] = why_not
+    leaks = {column.name: suspicion(column, context.targets) for column in chosen}
+    if not all(leaks.values()):  # Else there is nothing but suspects, and they are used.
+        reasons |= {name: leak for name, leak in leaks.items() if leak}
+        chosen = [column for column in chosen if not leaks[column.name]]
     items = next((column for column in chosen if column.name == context.keys.item), None)
-    features = [_feature(column, items) for column in chosen]
+    features = [_feature(column, items, leaks[column.name]) for column in chosen]
     return features, {name: reasons[name] for name in context.columns if name in reasons}
 
 
-def _feature(column: Column, items: Column | None) -> Line:
+def _feature(column: Column, items: Column | None, leak: str | None) -> Line:
     settings, comment = _kind(column, items)
     if column.missing:
         comment += f", {share(column.missing)} missing"
+    if leak:
+        comment += f"; {leak}"
     return Line(name=column.name, value=settings, comment=comment)
 
 

@@ -54,11 +54,7 @@ def reason(column: Column, context: Context) -> str | None:
         return f"of type {column.values.dtype}, which no kind of feature holds"
     if column.name in (keys.user, keys.item) and place(column.words, REQUESTS) is None:
         return None
-    return (
-        _reason_by_name(column, context)
-        or _reason_by_values(column, keys)
-        or _told(column, context.targets)
-    )
+    return _reason_by_name(column, context) or _reason_by_values(column, keys)
 
 
 def _reason_by_name(column: Column, context: Context) -> str | None:
@@ -127,8 +123,8 @@ def _moves_with(column: Column, when: pl.Series) -> bool:
     return bool(abs(both.select(pl.corr("a", "b")).item() or 0.0) > 0.98)
 
 
-def _told(column: Column, targets: Sequence[Guess]) -> str | None:
-    """Return a reason where a column alone tells a binary target apart, or None."""
+def suspicion(column: Column, targets: Sequence[Guess]) -> str | None:
+    """Say so where a column alone tells a binary target apart: no honest feature does."""
     if column.listed:
         return None
     values = column.sample.alias("value")

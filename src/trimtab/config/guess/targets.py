@@ -127,10 +127,10 @@ def _candidates(columns: Mapping[str, Column]) -> str:
 
 
 def _could_be_target(column: Column) -> bool:
-    if column.single or column.opaque or column.listed or column.unique or column.dated:
+    if column.single or not (column.numeric or column.text or column.boolean):
         return False
-    few = column.distinct <= 100 and (column.numeric or column.text)
-    return column.zero_one or few or (column.numeric and not column.whole)
+    measured = column.numeric and not column.whole and column.finite
+    return measured or column.boolean or column.distinct <= 100
 
 
 def with_parents(targets: Sequence[Guess]) -> list[Guess]:
