@@ -20,7 +20,7 @@ demo: install
 	$(BIN)/trimtab demo
 
 test: install
-	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-fail-under=90 $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses=2 --cov --cov-fail-under=90 $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

@@ -61,11 +61,11 @@ class Binary(Target):
         """Return the weighted cross-entropy."""
         label = labels[self.name]
         reached, missed = reached_and_missed((*given.steps, self.log_odds(logit)))
-        # log q and log(1 - q) of the weighted odds; for w = 1 the normaliser is log 1.
-        weighted = reached + self.log_weight
-        whole = torch.logaddexp(weighted, missed) if self.log_weight else torch.zeros_like(missed)
-        happened = math.exp(self.log_weight) * (weighted - whole)
-        loss = -torch.where(label == 1, happened, missed - whole)
+        if self.log_weight:  # log q and log(1 - q) of the weighted odds.
+            weighted = reached + self.log_weight
+            whole = torch.logaddexp(weighted, missed)
+            reached, missed = math.exp(self.log_weight) * (weighted - whole), missed - whole
+        loss = -torch.where(label == 1, reached, missed)
         return torch.where(label.isnan(), torch.zeros_like(loss), loss)
 
     def observed(
