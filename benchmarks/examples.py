@@ -54,7 +54,7 @@ def rows(name: str, seeds: int) -> Iterator[dict[str, Any]]:
     seconds = (time.perf_counter() - start) / seeds
     shown = [*(metric for m in MEASURES.values() for metric in m.metrics), "pcoc", "auc_given"]
     for target in outcomes[0]:
-        for metric in (m for m in dict.fromkeys(shown) if m in outcomes[0][target]):
+        for metric in (m for m in dict.fromkeys(shown) if outcomes[0][target].get(m) is not None):
             values = [outcome[target][metric] for outcome in outcomes]
             spread = stdev(values) if len(values) > 1 else 0.0
             line = {"run": name, "target": target, "metric": metric, "mean": mean(values)}
