@@ -5,7 +5,10 @@ its own public trainer, in its own process; each peer in its own environment, ma
 run under ``benchmarks/.peers``. The systems take turns, so a slow minute of the machine falls on
 all of them. A run is timed over its batches only: no imports, no building, no evaluation.
 
-    python benchmarks/training_speed.py [--table-rows 10000000] [--json]
+    python benchmarks/training_speed.py [--table-rows 10000000] [--equal-towers] [--json]
+
+Trimtab has one tower with five heads, its own form; ``--equal-towers`` gives it a tower a target,
+the only form the peers have.
 """
 
 import argparse
@@ -57,6 +60,8 @@ class Settings:
 def main() -> None:
     options = parse_arguments()
     as_json = options.pop("json")
+    if options.pop("equal_towers"):
+        os.environ["EQUAL_TOWERS"] = "1"
     settings = Settings(**options)
     pythons = {OURS: Path(sys.executable)} | {peer: environment(peer) for peer in PEERS}
 
@@ -77,6 +82,7 @@ def parse_arguments() -> dict[str, Any]:
     parser.add_argument("--batch-rows", default=4096, **number)
     parser.add_argument("--rows", **number, help="rows Trimtab trains on in a round")
     parser.add_argument("--peer-rows", **number, help="rows a peer trains on in a round")
+    parser.add_argument("--equal-towers", action="store_true", help="a tower a target for Trimtab")
     parser.add_argument("--rounds", default=5, **number)
     parser.add_argument("--threads", default=2, **number)
     parser.add_argument("--seed", default=0, type=int)
@@ -197,7 +203,6 @@ def train_once(settings: Settings, system: str, python: Path, work: Path) -> dic
         [python, "-m", module, work, "--batch-rows", batch_rows, "--threads", threads],
         cwd=HERE,
         env={
-            "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads run 10 x slower on a busy machine
             **os.environ,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,

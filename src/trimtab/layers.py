@@ -74,7 +74,11 @@ class MLP(nn.Sequential):
 
     def forward(self, x: Float[Tensor, "rows in_width"]) -> Float[Tensor, "rows out_width"]:
         """Apply every layer in turn."""
-        for layer in self:
+        return self.after(0, x)
+
+    def after(self, layers: int, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows out_width"]:
+        """Apply the layers behind the first ``layers``, whose output is ``x``."""
+        for layer in list(self)[layers:]:
             x = layer(x)
         return x
 

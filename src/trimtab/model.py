@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trimtab.batch import Batch
-from trimtab.features.encoder import FeatureEncoder, Inputs
+from trimtab.features.encoder import FeatureEncoder
+from trimtab.features.inputs import Inputs
 from trimtab.own import OwnPath
 from trimtab.targets.base import Given, Target
 from trimtab.towers import Tower
@@ -74,7 +75,7 @@ class RankingModel(nn.Module):
         logits = {}
         for name, target in self.targets.items():
             heads = [(rows, part[name]) for rows, part in parts if name in part]
-            nothing = inputs.shared.new_zeros(len(batch), target.width)
+            nothing = batch.numbers.new_zeros(len(batch), target.width)
             logits[name] = _merge(heads, nothing) + inputs.first_order.get(name, 0.0)
         for name, path in self.own.items():
             logits[name] = logits[name] + path(tasks[self.tasks[name]], inputs.own[name])

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trimtab.features.encoder import Inputs
+from trimtab.features.inputs import Dense, Inputs
 from trimtab.layers import initialise
 from trimtab.trunks import Trunk, trunks
 
@@ -18,7 +18,7 @@ WIDTH, FIELDS, OWN = 6, 2, 3
 
 def inputs(rows: int, dtype: torch.dtype = torch.float32) -> Inputs:
     return Inputs(
-        shared=torch.randn(rows, WIDTH, dtype=dtype),
+        x=Dense(torch.randn(rows, WIDTH, dtype=dtype)),
         own={task: torch.randn(rows, FIELDS, OWN, dtype=dtype) for task in TASKS},
         first_order={},
         scene=torch.arange(rows) % 2,
@@ -27,7 +27,7 @@ def inputs(rows: int, dtype: torch.dtype = torch.float32) -> Inputs:
 
 def some(whole: Inputs, rows: slice) -> Inputs:
     return Inputs(
-        shared=whole.shared[rows],
+        x=Dense(whole.shared[rows]),
         own={task: own[rows] for task, own in whole.own.items()},
         first_order={},
         scene=whole.scene[rows],

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from trimtab.batch import Batch, Ids
-from trimtab.features.encoder import FeatureEncoder, IdFeature, Inputs
+from trimtab.features.encoder import FeatureEncoder, IdFeature
+from trimtab.features.inputs import Dense, Inputs
 from trimtab.layers import initialise
 
 TABLES = {"user": 6, "video": 9, "tag": 4}
@@ -90,7 +91,7 @@ def slow(made: FeatureEncoder, data: Batch, single: Sequence[IdFeature]) -> Inpu
         blocks[block] = x[:, :, first : first + width]
         first += width
     return Inputs(
-        shared=torch.cat([blocks["shared"].flatten(1), data.numbers], 1),
+        x=Dense(torch.cat([blocks["shared"].flatten(1), data.numbers], 1)),
         own={t: blocks[f"own/{t}"] for t in TARGETS if f"own/{t}" in blocks},
         first_order={t: blocks[f"first/{t}"].sum(1) for t in TARGETS if f"first/{t}" in blocks},
         scene=data.scene,

@@ -2,13 +2,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from trimtab.features.encoder import Inputs
+from trimtab.features.inputs import Dense, Inputs
 from trimtab.trunks import SharedBottom, SharedBottomSettings
 
 
 def inputs(x: torch.Tensor) -> Inputs:
     scene = torch.zeros(len(x), dtype=torch.int64)
-    return Inputs(shared=x, own={}, first_order={}, scene=scene)
+    return Inputs(x=Dense(x), own={}, first_order={}, scene=scene)
 
 
 def test_golden() -> None:

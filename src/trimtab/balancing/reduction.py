@@ -25,10 +25,14 @@ def reduce(
         A batch with none observed gives 0.
     """
     total = (weight * loss).sum()
-    divisors = {
-        "rows": lambda: torch.full_like(total, len(loss)),
-        "observed": lambda: observed.sum().to(total.dtype),
-        "weights": lambda: (weight * observed).sum(),
+    divided = {
+        "rows": lambda: total / max(len(loss), 1),
+        "observed": lambda: total / _positive(observed.sum()),
+        "weights": lambda: total / _positive((weight * observed).sum()),
     }
-    divisor = divisors[denominator]()
-    return total / torch.where(divisor > 0, divisor, torch.ones_like(divisor))
+    return divided[denominator]()
+
+
+def _positive(divisor: Tensor) -> Tensor:
+    """Return 1 in place of 0: with nothing observed, what is divided is 0 too."""
+    return torch.where(divisor > 0, divisor, torch.ones_like(divisor))

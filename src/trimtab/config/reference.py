@@ -13,11 +13,12 @@ from pydantic_core import PydanticUndefined
 
 from trimtab.config.training import LossSettings, TrainingSettings
 from trimtab.data.feature import features
+from trimtab.data.number import NumberSettings
 from trimtab.data.settings import DataSettings, JoinSettings, ScenesSettings
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.layers import TowerSettings
 from trimtab.targets import targets
-from trimtab.targets.blend import PartSettings
+from trimtab.targets.blend import BlendSettings, PartSettings
 from trimtab.trunks import trunks
 
 _INTRO = """# The run file
@@ -32,6 +33,13 @@ an instant on (`"2026-05-04T00:00:00+08:00"`), a share (`0.1`: the last rows whe
 else drawn by `{ fraction = 0.1, seed = 0 }`), another file (`{ file = "valid.parquet" }`), or
 values of a column (`{ column = "day", values = [13, 14] }`).
 """
+
+
+_REFUSED: dict[type[BaseModel], tuple[str, ...]] = {
+    BlendSettings: ("column", "given"),
+    NumberSettings: ("shares",),
+}
+"""Keys that a kind takes from its base and always refuses."""
 
 
 def tables() -> list[tuple[str, type[BaseModel]]]:
@@ -67,7 +75,7 @@ def _table(heading: str, settings: type[BaseModel]) -> Iterator[str]:
     yield "| key | type | default | |"
     yield "|---|---|---|---|"
     for name, field in settings.model_fields.items():
-        if name == "kind":
+        if name == "kind" or name in _REFUSED.get(settings, ()):
             continue
         default = "" if field.is_required() else f"`{_default(field)}`"
         kind = _type(field.annotation).replace("|", "\\|")

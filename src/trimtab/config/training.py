@@ -42,7 +42,7 @@ class TrainingSettings(Settings):
     """Evaluations an epoch."""
     patience: PositiveInt = 6
     """Evaluations without a better score after which training stops."""
-    seed: NonNegativeInt = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Of the start, the order of the rows and dropout."""
     device: str = "auto"
     """``auto`` (a GPU where there is one), ``cpu``, ``cuda``."""

@@ -1,5 +1,6 @@
 """Encoded rows as flat columns, and batches gathered from them by one index."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -67,6 +68,13 @@ class Columns:
             values=torch.from_numpy(np.take(self.arrays[f"values.{feature}"], places)),
             lengths=torch.from_numpy(lengths),
         )
+
+    def fingerprint(self) -> str:
+        """Return a checksum of every array: the same rows in the same order give the same one."""
+        value = 0
+        for name in sorted(self.arrays):
+            value = zlib.crc32(np.ascontiguousarray(self.arrays[name]).data, value)
+        return f"{len(self)} rows, {value:08x}"
 
     def label(self, name: str) -> NDArray[np.float32]:
         """Return one label of every row."""

@@ -50,7 +50,7 @@ class Fraction(Settings):
     """A share of the rows: the last ones where there is a time, else drawn by ``seed``."""
 
     fraction: float = Field(gt=0, lt=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     random: bool = False
     """Draw the rows at random although the log has a time."""
 
@@ -107,7 +107,8 @@ def _long_form(value: Any) -> dict[str, Any]:
         return {}
     span = _DURATION.match(value)
     if span:
-        return {"last": timedelta(seconds=float(span[1]) * _SECONDS[span[2]])}
+        seconds = float(span[1]) * _SECONDS[span[2]]
+        return {"last": timedelta(seconds=min(seconds, timedelta.max.total_seconds() / 2))}
     try:
         return {"since": datetime.fromisoformat(value)}
     except ValueError:

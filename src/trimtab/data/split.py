@@ -26,6 +26,7 @@ def instants(column: pl.Series, where: str, time_zone: str = "UTC") -> pl.Series
     DataError
         When a time is missing or does not exist, or the column is of no type that says a time.
     """
+    _place(pl.Series([0]).cast(pl.Datetime("us")), where, time_zone)  # Is there such a zone?
     if column.dtype.is_float():
         column = column.fill_nan(None)
     if column.null_count():

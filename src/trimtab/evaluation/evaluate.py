@@ -32,13 +32,15 @@ class Evaluation:
         self.columns = columns
         self.predictions = predict(model, columns)
         self.labels = observed_labels(model, columns)
+        nothing = np.float32(np.nan)
         for name, parent in model.given.items():
             if model.targets[name].measure == "quantity":
-                not_reached = self.labels[parent] == 0
-                self.labels[name] = np.where(not_reached, np.float32(0), self.labels[name])
-        for name in self.labels:
-            unseen = np.isnan(self.predictions[name])
-            self.labels[name] = np.where(unseen, np.float32(np.nan), self.labels[name])
+                happened = self.labels[parent]
+                label = np.where(happened == 0, np.float32(0), self.labels[name])
+                self.labels[name] = np.where(np.isnan(happened), nothing, label)
+        scene, present = columns.arrays["scene"], model.present.cpu().numpy()
+        for name, scenes in zip(model.targets, present, strict=True):
+            self.labels[name] = np.where(scenes[scene], self.labels[name], nothing)
 
     def ranks(self) -> dict[str, float]:
         """Return each target's ranking metric: AUC, XAUC or utility."""

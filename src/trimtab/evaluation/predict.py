@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from trimtab.data.columns import Columns
+from trimtab.errors import RunError
 from trimtab.model import RankingModel
 
 ROWS = 16384
@@ -13,7 +14,13 @@ ROWS = 16384
 
 @torch.no_grad()
 def predict(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float32]]:
-    """Return each prediction of every row, NaN where the row's scene does not have the target."""
+    """Return each prediction of every row, NaN where the row's scene does not have the target.
+
+    Raises
+    ------
+    RunError
+        When the model itself gives NaN.
+    """
     device = model.present.device
     training = model.training
     model.eval()
@@ -23,7 +30,10 @@ def predict(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float
         index = np.arange(start, min(start + ROWS, len(columns)))
         batch = columns.batch(index).to(device)
         for name, values in model.predict(model(batch)).items():
-            here = torch.where(model.has(target_of.get(name, name), batch), values, torch.nan)
+            has = model.has(target_of.get(name, name), batch)
+            if values[has].isnan().any():
+                raise RunError(f"target {name!r}: a prediction is not a number; train anew.")
+            here = torch.where(has, values, torch.nan)
             parts.setdefault(name, []).append(here.float().cpu().numpy())
     model.train(training)
     return {name: np.concatenate(part) for name, part in parts.items()}

@@ -2,39 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from trimtab.batch import Batch
-from trimtab.features.tables import Lookup, Tables
+from trimtab.features.inputs import Dense, Embedded, Inputs, SharedInputs
+from trimtab.features.tables import Lookup, Tables, expand
 
 SHARED = "shared"
 """The block of a table row that every target reads."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """What a trunk and the targets read.
-
-    Attributes
-    ----------
-    shared
-        Embeddings of all features side by side, then the numbers.
-    own
-        Target to its own embeddings of all features; empty where the run has none.
-    first_order
-        Target to the sum of its own weights of the row's ids; empty where the run has none.
-    scene
-        Index of the row's scene.
-    """
-
-    shared: Float[Tensor, "rows width"]
-    own: Mapping[str, Float[Tensor, "rows fields own_width"]]
-    first_order: Mapping[str, Float[Tensor, "rows 1"]]
-    scene: Int[Tensor, " rows"]
+REPEATED = 3
+"""How often the ids of a batch repeat, on average, before each is multiplied once instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +73,13 @@ class FeatureEncoder(nn.Module):
         blocks |= {f"own/{target}": own_width for target in self.own_targets}
         blocks |= {f"first/{target}": 1 for target in self.first_targets}
         self.tables = Tables(tables, blocks, deviation)
-        self.splits = [width, own_width * len(self.own_targets), len(self.first_targets)]
+        self.width = width
+        self.rest = [own_width * len(self.own_targets), len(self.first_targets)]
         self.dropout = nn.Dropout(dropout)
         places = [self.tables.offset[feature.table] for feature in single]
         self.register_buffer("offsets", torch.tensor(places, dtype=torch.int32), persistent=False)
+        in_order = places == list(self.tables.offset.values())
+        self.apart = bool(places) and in_order and not lists and not dropout
         fields = len(single) + len(self.lists)
         self.out_width = fields * width + numbers
         self.own_out_width = fields * own_width
@@ -108,19 +94,44 @@ class FeatureEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Inputs:
         """Embed a batch."""
-        gathered = self.tables(self.lookup(batch))
-        features = [self._cut(feature) for feature in self._features(batch, gathered)]
-        own = _joined([feature[1] for feature in features], 1)
-        first = _joined([feature[2] for feature in features], 1)
+        lookup = self.lookup(batch)
+        distinct = self.tables.distinct(lookup)
+        if self.apart and REPEATED * len(lookup.distinct) < len(lookup.rows):
+            shared, rest = self._shared_and_rest(distinct)
+            shape = (*batch.ids.shape, rest.shape[1])
+            rests = [expand(rest, lookup).view(shape)] if rest.shape[1] else []
+            x: SharedInputs = Embedded(
+                distinct=shared, lookup=lookup, counts=self._counts(lookup), numbers=batch.numbers
+            )
+        else:
+            features = self._features(batch, expand(distinct, lookup))
+            cut = [self._shared_and_rest(feature) for feature in features]
+            rests = [rest for _, rest in cut]
+            flat = torch.cat([*(shared.flatten(1) for shared, _ in cut), batch.numbers], 1)
+            x = Dense(self.dropout(flat))
+        own, first_order = self._own_and_first(rests)
+        return Inputs(x=x, own=own, first_order=first_order, scene=batch.scene)
+
+    def _own_and_first(self, rests: list[Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return each target's own embeddings, and the sum of its first-order weights."""
+        if not sum(self.rest):
+            return {}, {}
+        own, first = torch.split(_joined(rests, 1), self.rest, 2)
         # Fields last and contiguous: else how a sum is rounded depends on the number of targets.
         first_order = first.transpose(1, 2).contiguous().sum(2)
-        shared = torch.cat([*(feature[0].flatten(1) for feature in features), batch.numbers], 1)
-        return Inputs(
-            shared=self.dropout(shared),
-            own=_by_name(self.own_targets, own),
-            first_order=_by_name(self.first_targets, first_order),
-            scene=batch.scene,
-        )
+        return _by_name(self.own_targets, own), _by_name(self.first_targets, first_order)
+
+    def _shared_and_rest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the shared block, and the targets' own with their first-order weights."""
+        if not sum(self.rest):  # A split, even of one part, copies in its backward.
+            return rows, rows[..., :0]
+        shared, rest = rows.split([self.width, sum(self.rest)], -1)
+        return shared, rest
+
+    def _counts(self, lookup: Lookup) -> tuple[int, ...]:
+        """Return how many of the distinct rows are each feature's."""
+        ends = torch.searchsorted(lookup.distinct, self.offsets[1:]).tolist()
+        return tuple(b - a for a, b in pairwise([0, *ends, len(lookup.distinct)]))
 
     def _features(self, batch: Batch, gathered: Tensor) -> list[Tensor]:
         """Return ``[rows, features, width]`` of the single ids together and of each list."""
@@ -130,12 +141,6 @@ class FeatureEncoder(nn.Module):
         single, rest = gathered.split([rows * fields, len(gathered) - rows * fields])
         lists = [pooled.unsqueeze(1) for pooled in self._pool(batch, rest)]
         return [single.view(rows, fields, gathered.shape[1]), *lists]
-
-    def _cut(self, feature: Float[Tensor, "rows fields width"]) -> tuple[Tensor, ...]:
-        """Return the shared block, the targets' own and the first-order weights."""
-        if not any(self.splits[1:]):  # A split, even of one part, copies in its backward.
-            return feature, feature[..., :0], feature[..., :0]
-        return tuple(torch.split(feature, self.splits, dim=2))
 
     def _pool(self, batch: Batch, gathered: Tensor) -> list[Float[Tensor, "rows width"]]:
         """Pool the embeddings of each list feature."""

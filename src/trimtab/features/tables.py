@@ -1,6 +1,6 @@
 """Embedding tables: every feature's rows in one array, gathered and updated in one pass."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,15 @@ class Lookup:
         The different rows, rising.
     order, starts
         ``order[starts[i] : starts[i + 1]]`` are the places in ``rows`` that hold ``distinct[i]``.
+    inverse
+        ``distinct[inverse]`` are the wanted rows again.
     """
 
     rows: Int[Tensor, " total"]
     distinct: Int[Tensor, " distinct"]
     order: Int[Tensor, " total"]
     starts: Int[Tensor, " distinct"]
+    inverse: Int[Tensor, " total"]
 
     @classmethod
     def of(cls, rows: Int[Tensor, " total"]) -> "Lookup":
@@ -38,25 +41,99 @@ class Lookup:
         first = torch.ones_like(ordered, dtype=torch.bool)
         torch.ne(ordered[1:], ordered[:-1], out=first[1:])
         starts = first.nonzero().view(-1)
-        return cls(rows=rows, distinct=ordered[starts], order=order, starts=starts)
+        inverse = torch.empty_like(order)
+        inverse[order] = first.cumsum(0) - 1
+        return cls(rows=rows, distinct=ordered[starts], order=order, starts=starts, inverse=inverse)
 
 
-class _Gather(torch.autograd.Function):
-    """Rows of a table; its gradient is sparse, with each touched row once, in rising order."""
+class _Distinct(torch.autograd.Function):
+    """The different rows of a table; their gradient is sparse, in rising order."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, lookup: Lookup) -> Tensor:
         ctx.lookup, ctx.shape = lookup, table.shape
-        return embedding(lookup.rows, table)
+        return embedding(lookup.distinct, table)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        rows = ctx.lookup.distinct[None].long()
+        sparse = torch.sparse_coo_tensor(
+            rows, gradients[0], ctx.shape, is_coalesced=True, check_invariants=False
+        )
+        return sparse, None
+
+
+class _Expand(torch.autograd.Function):
+    """Distinct rows put where they are wanted; the gradients of equal ones are summed."""
+
+    @staticmethod
+    def forward(ctx: Any, distinct: Tensor, lookup: Lookup) -> Tensor:
+        ctx.lookup = lookup
+        return embedding(lookup.inverse, distinct)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         lookup: Lookup = ctx.lookup
-        sums = embedding_bag(lookup.order, gradients[0].contiguous(), lookup.starts, mode="sum")
-        sparse = torch.sparse_coo_tensor(
-            lookup.distinct[None].long(), sums, ctx.shape, is_coalesced=True, check_invariants=False
-        )
-        return sparse, None
+        gradient = gradients[0].contiguous()
+        return embedding_bag(lookup.order, gradient, lookup.starts, mode="sum"), None
+
+
+class _Project(torch.autograd.Function):
+    """``y_r = sum_f W_f e_rf``, with each distinct ``W_f e`` computed once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, distinct: Tensor, weight: Tensor, lookup: Lookup, counts: tuple[int, ...]
+    ) -> Tensor:
+        ctx.save_for_backward(distinct, weight)
+        ctx.lookup, ctx.counts = lookup, counts
+        products = distinct.new_empty(len(distinct), len(weight))
+        for rows, columns in _fields(counts, distinct.shape[1]):
+            torch.mm(distinct[rows], weight[:, columns].t(), out=products[rows])
+        return embedding_bag(lookup.inverse.view(-1, len(counts)), products, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        distinct, weight = ctx.saved_tensors
+        lookup: Lookup = ctx.lookup
+        row_of_place = lookup.order // len(ctx.counts)
+        sums = embedding_bag(row_of_place, gradients[0].contiguous(), lookup.starts, mode="sum")
+        of_distinct, of_weight = torch.empty_like(distinct), torch.empty_like(weight)
+        for rows, columns in _fields(ctx.counts, distinct.shape[1]):
+            torch.mm(sums[rows], weight[:, columns], out=of_distinct[rows])
+            of_weight[:, columns] = sums[rows].t() @ distinct[rows]
+        return of_distinct, of_weight, None, None
+
+
+def _fields(counts: tuple[int, ...], width: int) -> Iterator[tuple[slice, slice]]:
+    """Return each feature's distinct rows and its columns of the layer's weight."""
+    start = 0
+    for field, count in enumerate(counts):
+        yield slice(start, start + count), slice(field * width, (field + 1) * width)
+        start += count
+
+
+def expand(
+    distinct: Float[Tensor, "distinct width"], lookup: Lookup
+) -> Float[Tensor, "total width"]:
+    """Return the wanted rows, ``distinct[lookup.inverse]``; equal ones' gradients are summed."""
+    rows: Tensor = _Expand.apply(distinct, lookup)  # type: ignore[no-untyped-call]
+    return rows
+
+
+def project(
+    distinct: Float[Tensor, "distinct width"],
+    weight: Float[Tensor, "out_width in_width"],
+    lookup: Lookup,
+    counts: tuple[int, ...],
+) -> Float[Tensor, "rows out_width"]:
+    """Return ``[e_1 .. e_F] @ weight.T`` of each row, where feature f has ``counts[f]`` rows.
+
+    The lookup holds the features of one row next to each other, and each feature's distinct rows
+    lie together, in the order of the features.
+    """
+    out: Tensor = _Project.apply(distinct, weight, lookup, counts)  # type: ignore[no-untyped-call]
+    return out
 
 
 class Tables(nn.Module):
@@ -95,7 +172,11 @@ class Tables(nn.Module):
                 self.weight.data[start : start + rows, column : column + width] = part
                 column += width
 
-    def forward(self, lookup: Lookup) -> Float[Tensor, "total width"]:
-        """Return the wanted rows; their gradient is sparse."""
-        rows: Tensor = _Gather.apply(self.weight, lookup)  # type: ignore[no-untyped-call]
+    def distinct(self, lookup: Lookup) -> Float[Tensor, "distinct width"]:
+        """Return the different rows that are wanted; their gradient is sparse."""
+        rows: Tensor = _Distinct.apply(self.weight, lookup)  # type: ignore[no-untyped-call]
         return rows
+
+    def forward(self, lookup: Lookup) -> Float[Tensor, "total width"]:
+        """Return the wanted rows; the table's gradient is sparse."""
+        return expand(self.distinct(lookup), lookup)

@@ -11,7 +11,7 @@ from trimtab.data.prepare import Prepared
 from trimtab.errors import DataError
 
 
-def check_rows(settings: RunSettings, prepared: Prepared) -> None:
+def require_learnable(settings: RunSettings, prepared: Prepared) -> None:
     """Refuse targets that nothing can be learnt of, and weights that are all 0.
 
     Raises

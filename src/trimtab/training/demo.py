@@ -12,6 +12,7 @@ from trimtab.config.load import load
 from trimtab.data.simulate import SimulationSettings, simulate
 from trimtab.errors import InputError
 from trimtab.evaluation.metrics import auc
+from trimtab.training.folder import LEFT
 from trimtab.training.progress import Progress
 from trimtab.training.run import Run, train
 
@@ -39,9 +40,7 @@ def demo(
     if folder.is_file():
         raise InputError(f"{folder}: a file; choose another --out.")
     if folder.exists():
-        if any(folder.iterdir()) and not (folder / "demo.toml").exists():
-            raise InputError(f"{folder}: not empty and no demo; choose another --out.")
-        shutil.rmtree(folder)
+        _clear(folder)
     progress.stage("simulating a feed")
     feed = simulate(simulation or SimulationSettings())
     (folder / "data").mkdir(parents=True)
@@ -54,6 +53,21 @@ def demo(
     gaps = compare_with_truth(run, feed.truth)
     (folder / "truth.json").write_text(json.dumps(gaps, indent=1), encoding="utf-8")
     return run, gaps
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier demo; refuse a folder that holds anything else."""
+    text = files("trimtab.training").joinpath("demo.toml").read_text(encoding="utf-8")
+    run_file = folder / "demo.toml"
+    ours = {*LEFT, "data", "demo.toml", "truth.json"}
+    others = sorted(p.name for p in folder.iterdir() if p.name not in ours)
+    if any(folder.iterdir()) and not run_file.exists():
+        raise InputError(f"{folder}: not empty and no demo; choose another --out.")
+    if others:
+        raise InputError(f"{folder}: {others[0]} is in it, no demo's; choose another --out.")
+    if run_file.exists() and run_file.read_text(encoding="utf-8") != text:
+        raise InputError(f"{run_file}: was edited; move it, or choose another --out.")
+    shutil.rmtree(folder)
 
 
 def compare_with_truth(run: Run, truth: pl.DataFrame) -> Gaps:

@@ -13,6 +13,7 @@ import polars as pl
 
 from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
+from trimtab.data.prepare import Prepared
 from trimtab.data.statistics import Statistics
 from trimtab.errors import InputError, RunError
 from trimtab.training import checkpoint
@@ -21,6 +22,8 @@ from trimtab.training.state import State
 MODEL, BEST, LAST = "model.safetensors", "best.safetensors", "last.safetensors"
 SETTINGS, METRICS, CURVES = "settings.json", "metrics.json", "log.jsonl"
 REPORT = "report.html"
+LEFT = {MODEL, BEST, LAST, SETTINGS, METRICS, CURVES, REPORT, "statistics.json", "vocabularies"}
+"""Everything that a run leaves in its folder."""
 
 _MAY_CHANGE = {
     "epochs",
@@ -66,7 +69,7 @@ def saved_settings(folder: Path) -> RunSettings:
         raise InputError(f"{path}: not valid JSON; was it edited, or cut short?") from None
 
 
-def go_on(folder: Path, settings: RunSettings, statistics: Statistics, state: State) -> None:
+def go_on(folder: Path, settings: RunSettings, prepared: Prepared, state: State) -> None:
     """Restore the state from the last checkpoint."""
     found = _differences(_fixed(saved_settings(folder)), _fixed(settings))
     differences = ", ".join(islice(found, 3))
@@ -75,15 +78,18 @@ def go_on(folder: Path, settings: RunSettings, statistics: Statistics, state: St
             f"{folder}: was trained with other settings: {differences}. Choose another --out."
         )
     tensors, facts = checkpoint.load(folder / LAST)
+    if facts.get("rows") != rows_of(prepared):
+        raise InputError(f"{folder}: was trained on other rows; choose another --out.")
     try:
-        same = alike(Statistics.load(folder, settings.features), statistics)
-        if same:
-            state.restore(tensors, facts)
+        state.restore(tensors, facts)
     except DAMAGE:
         raise RunError(f"{folder}: damaged, or not of one run; choose another --out.") from None
-    if not same:
-        raise InputError(f"{folder}: was trained on other rows; choose another --out.")
     write(folder / SETTINGS, settings.model_dump_json(indent=1))
+
+
+def rows_of(prepared: Prepared) -> dict[str, str]:
+    """Return what tells these encoded rows from any others."""
+    return {"train": prepared.train.fingerprint(), "valid": prepared.valid.fingerprint()}
 
 
 def start(folder: Path, settings: RunSettings, statistics: Statistics) -> None:
@@ -109,24 +115,6 @@ def whole(folder: Path) -> Iterator[None]:
                     (folder / name).unlink(missing_ok=True)
                 folder.rmdir()
         raise
-
-
-def alike(one: Statistics, other: Statistics) -> bool:
-    """Say whether two statistics encode every row alike."""
-
-    def learnt(statistics: Statistics) -> str:
-        states = {name: learnt.state() for name, learnt in statistics.learnt.items()}
-        return json.dumps([statistics.scenes.state(), states], sort_keys=True)
-
-    return learnt(one) == learnt(other) and all(
-        _values(one, name).equals(_values(other, name)) for name in one.settings
-    )
-
-
-def _values(statistics: Statistics, name: str) -> pl.Series:
-    """Return the values that a feature has a table row for, where it has its own vocabulary."""
-    vocabulary = statistics.settings[name].vocabulary(statistics.learnt[name])
-    return pl.Series() if vocabulary is None else vocabulary.values
 
 
 def _fixed(settings: RunSettings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import trimtab
 from trimtab.config.doctor import examine
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
+from trimtab.errors import TrimtabError
 from trimtab.evaluation.evaluate import Evaluation, finite
 from trimtab.training.state import State
 
@@ -30,29 +31,38 @@ def contents(
     frame: Any,
 ) -> dict[str, Any]:
     """Return everything that the report shows, as JSON."""
-    rows_per_second = state.step * settings.training.batch_rows / max(state.seconds, 1e-9)
+    epochs = state.curves[-1]["epoch"] if state.curves else 0.0
+    rows_per_second = epochs * len(prepared.train) / max(state.seconds, 1e-9)
     return finite(
         {
             "title": title,
             "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "version": trimtab.__version__,
             "seed": settings.training.seed,
-            "command": f"trimtab train {title}.toml --seed {settings.training.seed}",
             "data": prepared.summary | {"targets": _targets(settings, prepared)},
             "model": _model(settings, state),
             "training": {
                 "seconds": state.seconds,
                 "rows_per_second": rows_per_second,
-                "epochs": state.curves[-1]["epoch"] if state.curves else 0,
+                "epochs": epochs,
                 "best_step": state.best_step,
                 "rule": RULE,
             },
             "curves": [e | {"best": e["step"] == state.best_step} for e in state.curves],
             "metrics": metrics,
             "reliability": evaluation.reliability(),
-            "findings": [finding.as_dict() for finding in examine(settings, frame)],
+            "findings": _findings(settings, frame),
         }
     )
+
+
+def _findings(settings: RunSettings, frame: Any) -> list[dict[str, str]]:
+    """Return what the data doctor finds; the log may have moved since it was read."""
+    try:
+        return [finding.as_dict() for finding in examine(settings, frame)]
+    except TrimtabError as error:
+        what = f"The data could not be read again to be examined: {error}"
+        return [{"severity": "note", "where": "data", "what": what, "advice": ""}]
 
 
 def _targets(settings: RunSettings, prepared: Prepared) -> list[dict[str, Any]]:

@@ -17,12 +17,12 @@ from trimtab.data.columns import Names
 from trimtab.data.prepare import Prepared, encode_rows, prepare
 from trimtab.data.statistics import Statistics
 from trimtab.errors import DataError, InputError, RunError, SettingsError
-from trimtab.evaluation.evaluate import Evaluation
+from trimtab.evaluation.evaluate import Evaluation, finite
 from trimtab.evaluation.predict import predict
 from trimtab.evaluation.report import write as write_report
 from trimtab.training import checkpoint, loop
 from trimtab.training.build import build_model, build_state
-from trimtab.training.checks import check_rows
+from trimtab.training.checks import require_learnable
 from trimtab.training.folder import (
     BEST,
     CURVES,
@@ -31,9 +31,9 @@ from trimtab.training.folder import (
     METRICS,
     MODEL,
     REPORT,
-    alike,
     go_on,
     refuse_taken,
+    rows_of,
     saved_settings,
     start,
     whole,
@@ -51,12 +51,18 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, settings: RunSettings, statistics: Statistics, model: Any
+        self,
+        folder: Path,
+        settings: RunSettings,
+        statistics: Statistics,
+        model: Any,
+        rows: Mapping[str, str],
     ) -> None:
         self.folder = folder
         self.settings = settings
         self.statistics = statistics
         self.model = model
+        self.rows = rows
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
@@ -87,7 +93,7 @@ class Run:
             ) from None
         with suppress(SettingsError):  # A machine without a GPU serves what one with it trained.
             model.to(device_of(settings))
-        return cls(folder, settings, statistics, model.eval())
+        return cls(folder, settings, statistics, model.eval(), facts["rows"])
 
     def evaluate(self, data: Any = None) -> dict[str, Any]:
         """Return the metrics of every target, over all rows and by scene, with intervals.
@@ -112,7 +118,7 @@ class Run:
             if self.settings.data.log is None:
                 raise DataError("the run was trained on a frame; give the rows to evaluate.")
             prepared = prepare(plan)
-            if not alike(prepared.statistics, self.statistics):
+            if rows_of(prepared) != self.rows:
                 raise DataError(
                     "data.log: not what the run was trained on any more; give the rows with --data."
                 )
@@ -180,13 +186,13 @@ def train(
         torch.set_num_threads(settings.training.threads)
     progress.stage("reading and encoding the log")
     prepared = prepare(settings.plan(), frame)
-    check_rows(settings, prepared)
+    require_learnable(settings, prepared)
     state = build_state(settings, prepared, device)
     folder = Path(out or tempfile.mkdtemp(prefix="trimtab-"))
     checkpoint.sweep(folder)
     with whole(folder):
         if (folder / LAST).exists():
-            go_on(folder, settings, prepared.statistics, state)
+            go_on(folder, settings, prepared, state)
         else:
             start(folder, settings, prepared.statistics)
         progress.start(settings, prepared, state)
@@ -198,7 +204,7 @@ def train(
     except OSError as error:
         raise RunError(f"{folder / REPORT}: cannot be written: {error.strerror}.") from None
     progress.finished(folder, metrics)
-    return Run(folder, settings, prepared.statistics, state.model)
+    return Run(folder, settings, prepared.statistics, state.model, rows_of(prepared))
 
 
 def _settings(settings: str | Path | Mapping[str, Any] | RunSettings) -> RunSettings:
@@ -229,12 +235,14 @@ def _fit(
         ranks = Evaluation(state.model, prepared.valid).ranks()
         return {name: ranks[name] for name in rule}
 
+    rows = rows_of(prepared)
+
     def save(state: State, better: bool) -> None:
         if better:
             with state.averaged():
                 checkpoint.save(folder / BEST, state.model.state_dict(), {"step": state.step})
-        checkpoint.save(folder / LAST, state.tensors(), state.facts())
-        lines = [json.dumps(entry) for entry in state.curves]
+        checkpoint.save(folder / LAST, state.tensors(), state.facts() | {"rows": rows})
+        lines = [json.dumps(finite(entry)) for entry in state.curves]
         write(folder / CURVES, "\n".join(lines) + "\n")
         progress.evaluated(state)
 
@@ -263,7 +271,8 @@ def _finish(
         batch = prepared.train.batch(np.sort(sample)).to(state.model.present.device)
         state.model.finish(batch, state.model(batch))
     names = {kind: list(columns) for kind, columns in vars(prepared.train.names).items()}
-    checkpoint.save(folder / MODEL, state.model.state_dict(), {"names": names})
+    facts = {"names": names, "rows": rows_of(prepared)}
+    checkpoint.save(folder / MODEL, state.model.state_dict(), facts)
     evaluation = Evaluation(state.model, prepared.valid)
     metrics = evaluation.metrics()
     write(folder / METRICS, json.dumps(metrics, indent=1))

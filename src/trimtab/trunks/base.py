@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trimtab.features.encoder import Inputs
+from trimtab.features.inputs import Inputs
 from trimtab.registry import Registry
 from trimtab.settings import Settings
 

@@ -1,13 +1,13 @@
 """Shared bottom: one network whose output every task reads."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from trimtab.features.encoder import Inputs
+from trimtab.features.inputs import Inputs
 from trimtab.layers import MLP, Activation, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 
@@ -62,7 +62,10 @@ class SharedBottom(Trunk):
 
     def forward(self, inputs: Inputs) -> dict[str, Float[Tensor, "rows out_width"]]:
         """Return the one representation under every task's name."""
-        return dict.fromkeys(self.tasks, self.bottom(inputs.shared))
+        if not len(self.bottom):
+            return dict.fromkeys(self.tasks, inputs.shared)
+        first = inputs.x.project(cast(nn.Linear, self.bottom[0]))
+        return dict.fromkeys(self.tasks, self.bottom.after(1, first))
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         """Return all parameters."""
