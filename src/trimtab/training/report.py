@@ -44,7 +44,7 @@ def contents(
             "training": {
                 "seconds": state.seconds,
                 "rows_per_second": rows_per_second,
-                "epochs": epochs,
+                "epochs": round(epochs, 2),
                 "best_step": state.best_step,
                 "rule": RULE,
             },
