@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -69,8 +70,9 @@ class Columns:
             lengths=torch.from_numpy(lengths),
         )
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Return a checksum of every array: the same rows in the same order give the same one."""
+        """A checksum of every array: the same rows in the same order give the same one."""
         value = 0
         for name in sorted(self.arrays):
             value = zlib.crc32(np.ascontiguousarray(self.arrays[name]).data, value)

@@ -12,6 +12,7 @@ from trimtab.config.load import load
 from trimtab.data.simulate import SimulationSettings, simulate
 from trimtab.errors import InputError
 from trimtab.evaluation.metrics import auc
+from trimtab.training import checkpoint
 from trimtab.training.folder import LEFT
 from trimtab.training.progress import Progress
 from trimtab.training.run import Run, train
@@ -41,23 +42,26 @@ def demo(
         raise InputError(f"{folder}: a file; choose another --out.")
     if folder.exists():
         _clear(folder)
+    (folder / "data").mkdir(parents=True)
+    (folder / "demo.toml").write_text(_run_file(), encoding="utf-8")
     progress.stage("simulating a feed")
     feed = simulate(simulation or SimulationSettings())
-    (folder / "data").mkdir(parents=True)
     feed.log.write_parquet(folder / "data" / "log.parquet")
     feed.users.write_parquet(folder / "data" / "users.parquet")
     feed.items.write_parquet(folder / "data" / "items.parquet")
-    text = files("trimtab.training").joinpath("demo.toml").read_text(encoding="utf-8")
-    (folder / "demo.toml").write_text(text, encoding="utf-8")
     run = train(load(folder / "demo.toml"), out=folder, add=True, progress=progress)
     gaps = compare_with_truth(run, feed.truth)
     (folder / "truth.json").write_text(json.dumps(gaps, indent=1), encoding="utf-8")
     return run, gaps
 
 
+def _run_file() -> str:
+    return files("trimtab.training").joinpath("demo.toml").read_text(encoding="utf-8")
+
+
 def _clear(folder: Path) -> None:
     """Remove an earlier demo; refuse a folder that holds anything else."""
-    text = files("trimtab.training").joinpath("demo.toml").read_text(encoding="utf-8")
+    checkpoint.sweep(folder)
     run_file = folder / "demo.toml"
     ours = {*LEFT, "data", "demo.toml", "truth.json"}
     others = sorted(p.name for p in folder.iterdir() if p.name not in ours)
@@ -65,7 +69,7 @@ def _clear(folder: Path) -> None:
         raise InputError(f"{folder}: not empty and no demo; choose another --out.")
     if others:
         raise InputError(f"{folder}: {others[0]} is in it, no demo's; choose another --out.")
-    if run_file.exists() and run_file.read_text(encoding="utf-8") != text:
+    if run_file.exists() and run_file.read_text(encoding="utf-8") != _run_file():
         raise InputError(f"{run_file}: was edited; move it, or choose another --out.")
     shutil.rmtree(folder)
 

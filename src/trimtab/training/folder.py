@@ -89,7 +89,7 @@ def go_on(folder: Path, settings: RunSettings, prepared: Prepared, state: State)
 
 def rows_of(prepared: Prepared) -> dict[str, str]:
     """Return what tells these encoded rows from any others."""
-    return {"train": prepared.train.fingerprint(), "valid": prepared.valid.fingerprint()}
+    return {"train": prepared.train.fingerprint, "valid": prepared.valid.fingerprint}
 
 
 def start(folder: Path, settings: RunSettings, statistics: Statistics) -> None:
