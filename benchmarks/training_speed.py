@@ -42,8 +42,6 @@ TARGETS = 5
 ZIPF_EXPONENT = 1.2
 ZIPF_ABOVE = 1_000
 NOISY = 1.3
-NOT_WRITTEN = 3
-"""Exit code of a worker whose system cannot be trained yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,19 +182,16 @@ def take_turns(
     """Run every system once a round, and return each one's outcomes."""
     runs: dict[str, list[dict[str, Any]]] = {system: [] for system in pythons}
     for turn in range(settings.rounds):
-        for system in list(runs):
+        for system in runs:
             outcome = train_once(settings, system, pythons[system], works[system])
-            if outcome is None:
-                del runs[system]
-                continue
             runs[system].append(outcome)
             speed = f"{outcome['rows_per_second']:>9,.0f} rows/s in {outcome['seconds']:.1f} s"
             print(f"round {turn + 1}/{settings.rounds}  {system:<14}{speed}", flush=True)
     return runs
 
 
-def train_once(settings: Settings, system: str, python: Path, work: Path) -> dict[str, Any] | None:
-    """What one worker printed, or None where its system cannot be trained yet."""
+def train_once(settings: Settings, system: str, python: Path, work: Path) -> dict[str, Any]:
+    """What one worker printed."""
     module = PEERS.get(system, "peers.trimtab_worker")
     batch_rows, threads = str(settings.batch_rows), str(settings.threads)
     done = subprocess.run(
@@ -210,9 +205,6 @@ def train_once(settings: Settings, system: str, python: Path, work: Path) -> dic
         capture_output=True,
         text=True,
     )
-    if system == OURS and done.returncode == NOT_WRITTEN:
-        print(f"{system}: skipped: {done.stderr.strip()}", flush=True)
-        return None
     if done.returncode:
         sys.exit(f"{system}: its worker failed:\n{done.stderr[-4000:]}")
     outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -222,8 +214,7 @@ def train_once(settings: Settings, system: str, python: Path, work: Path) -> dic
 def summarise(settings: Settings, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     systems = {system: summarise_runs(outcomes) for system, outcomes in runs.items()}
     faster = max(PEERS, key=lambda peer: systems[peer]["rows_per_second"])
-    ours = systems.get(OURS)
-    ratio = ours and ours["rows_per_second"] / systems[faster]["rows_per_second"]
+    ratio = systems[OURS]["rows_per_second"] / systems[faster]["rows_per_second"]
     return {
         "ratio": ratio,
         "faster_peer": faster,
@@ -277,8 +268,7 @@ def print_table(summary: dict[str, Any]) -> None:
     speeds = summary["systems"].values()
     if any(run["rows_per_second_max"] > NOISY * run["rows_per_second_min"] for run in speeds):
         print(f"noisy: a system's rounds differ by more than {NOISY} x; is the machine idle?")
-    if summary["ratio"] is not None:
-        print(f"trimtab trains {summary['ratio']:.1f} x the rows/s of {summary['faster_peer']}")
+    print(f"trimtab trains {summary['ratio']:.1f} x the rows/s of {summary['faster_peer']}")
 
 
 if __name__ == "__main__":
