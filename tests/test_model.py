@@ -221,7 +221,7 @@ def test_labels_of_scenes_without_the_target_teach_nothing() -> None:
     here = torch.tensor(MIXED) == 1
     model.targets["play"].learn(play[here].float())
     model.finish(data, model(data))
-    predicted = model.predict(model(data))["play"][here]
+    predicted = model.predict(data, model(data))["play"][here]
     assert predicted.mean().item() == pytest.approx(7.0, rel=1e-5)
 
 
@@ -243,7 +243,7 @@ def test_a_batch_of_no_rows(towers: Mapping[str, Sequence[str]]) -> None:
     logits = model(data)
     assert all(logit.shape == (0, 1) for logit in logits.values())
     assert all(loss.shape == (0,) for loss in model.losses(data, logits).values())
-    assert all(p.shape == (0,) for p in model.predict(logits).values())
+    assert all(p.shape == (0,) for p in model.predict(data, logits).values())
 
 
 def test_first_order_is_added_to_the_targets_own_logit() -> None:
@@ -297,7 +297,7 @@ def test_a_target_in_no_tower_at_all(own_width: int) -> None:
     assert not model.has("play", data).any()
     found = gradients(model, sum(losses.values(), torch.zeros(1)).sum())
     assert touched(found, "towers.cover")
-    assert model.predict(logits)["play"].shape == (4,)
+    assert model.predict(data, logits)["play"].shape == (4,)
 
 
 FUNNEL = {
@@ -331,7 +331,7 @@ def test_a_row_passes_through_every_stage() -> None:
 def test_predictions_of_a_funnel_across_towers() -> None:
     model, data = build(FUNNEL, STAGES, staged=True), funnel_batch()
     logits = model(data)
-    out = model.predict(logits)
+    out = model.predict(data, logits)
     stop, click = logits["stop"][:, 0].sigmoid(), logits["click"][:, 0].sigmoid()
     like = (logits["like"][:, 0] - torch.tensor(3.0, dtype=torch.float64).log()).sigmoid()
     expected = {
@@ -351,7 +351,7 @@ def test_predictions_of_a_funnel_across_towers() -> None:
 def test_losses_of_a_funnel_across_towers() -> None:
     model, data = build(FUNNEL, STAGES, staged=True), funnel_batch()
     logits = model(data)
-    losses, out, y = model.losses(data, logits), model.predict(logits), data.labels
+    losses, out, y = model.losses(data, logits), model.predict(data, logits), data.labels
     for name in ("stop", "click"):
         p = out[name]
         expected = -(y[name] * p.log() + (1 - y[name]) * (1 - p).log())
@@ -399,7 +399,7 @@ def test_given_within_the_scenes_of_a_column() -> None:
     towers = {"cover": ["click", "like"], "stream": ["click"]}
     model = build(targets, towers)
     data = batch([0, 1, 0, 1], click=zero_one(4), like=zero_one(4))
-    out = model.predict(model(data))
+    out = model.predict(data, model(data))
     torch.testing.assert_close(
         out["like"][[0, 2]], (out["click"] * out["like_given_click"])[[0, 2]]
     )
@@ -438,6 +438,6 @@ def test_saved_and_loaded_it_predicts_the_same() -> None:
         parameter.data += 0.1
     again.load_state_dict(model.state_dict())
     data = batch([0] * 5)
-    expected = model.predict(model(data))
-    out = again.predict(again(data))
+    expected = model.predict(data, model(data))
+    out = again.predict(data, again(data))
     assert all(torch.equal(out[name], value) for name, value in expected.items())

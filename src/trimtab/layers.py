@@ -28,7 +28,7 @@ class BatchNorm(nn.BatchNorm1d):
         )
 
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "silu": nn.SiLU,
     "gelu": nn.GELU,
@@ -65,7 +65,7 @@ class MLP(nn.Sequential):
         for width in widths:
             layers.append(nn.Linear(self_width, width))
             layers.append(_NORMALISATIONS[norm](width))
-            layers.append(_ACTIVATIONS[activation]())
+            layers.append(ACTIVATIONS[activation]())
             layers.append(nn.Dropout(dropout))
             self_width = width
         kept = [layer for layer in layers if not _is_nothing(layer)]

@@ -1,6 +1,7 @@
 """The ranking model: features, trunk, towers and targets, and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -31,6 +32,8 @@ class RankingModel(nn.Module):
         Target to the target right before it in a funnel.
     own
         Target to its own path; none where the run has no tables of the targets' own.
+    by
+        Target to the column of ``Batch.numbers`` that it is grouped by; most have none.
     """
 
     present: Tensor
@@ -48,6 +51,7 @@ class RankingModel(nn.Module):
         staged: bool,
         given: Mapping[str, str],
         own: Mapping[str, OwnPath] | None = None,
+        by: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.features = features
@@ -56,6 +60,7 @@ class RankingModel(nn.Module):
         self.targets = cast(Mapping[str, Target], nn.ModuleDict(targets))
         self.staged = staged
         self.given = dict(given)
+        self.by = dict(by or {})
         self.tasks = {t: task for tower in towers.values() for t, task in tower.tasks.items()}
         # A target may be in no tower: that of a scene without training rows is left out.
         paths = {name: path for name, path in (own or {}).items() if name in self.tasks}
@@ -66,8 +71,17 @@ class RankingModel(nn.Module):
 
     def forward(self, batch: Batch) -> Logits:
         """Return each target's logits, ``[rows, head width]``; 0 where its scene has no head."""
+        inputs, tasks = self.represent(batch)
+        return self.head(inputs, tasks)
+
+    def represent(self, batch: Batch) -> tuple[Inputs, dict[str, Tensor]]:
+        """Return what the features give, and the trunk's representation a task."""
         inputs = self.features(batch)
-        tasks = self.trunk(inputs)
+        return inputs, self.trunk(inputs)
+
+    def head(self, inputs: Inputs, tasks: Mapping[str, Tensor]) -> Logits:
+        """Return each target's logits, given the trunk's representations."""
+        some = next(iter(tasks.values()))
         parts = [
             (rows, tower({task: x[rows] for task, x in tasks.items()}))
             for rows, tower in self._rows_of_towers(inputs)
@@ -75,7 +89,7 @@ class RankingModel(nn.Module):
         logits = {}
         for name, target in self.targets.items():
             heads = [(rows, part[name]) for rows, part in parts if name in part]
-            nothing = batch.numbers.new_zeros(len(batch), target.width)
+            nothing = some.new_zeros(len(some), target.width)
             logits[name] = _merge(heads, nothing) + inputs.first_order.get(name, 0.0)
         for name, path in self.own.items():
             logits[name] = logits[name] + path(tasks[self.tasks[name]], inputs.own[name])
@@ -93,7 +107,8 @@ class RankingModel(nn.Module):
         """Return each target's loss of every row, 0 where it has no head or was not observed."""
         losses = {}
         for name, target in self.targets.items():
-            loss = target.loss(logits[name], batch.labels, self._given(name, logits, batch.labels))
+            given = self._given(name, batch, logits, batch.labels)
+            loss = target.loss(logits[name], batch.labels, given)
             if not self.everywhere:
                 loss = torch.where(self.has(name, batch), loss, torch.zeros_like(loss))
             losses[name] = loss
@@ -112,16 +127,16 @@ class RankingModel(nn.Module):
         """Return the rows whose scene has the target."""
         return self.present[list(self.targets).index(name)][batch.scene]
 
-    def predict(self, logits: Logits) -> dict[str, Float[Tensor, " rows"]]:
+    def predict(self, batch: Batch, logits: Logits) -> dict[str, Float[Tensor, " rows"]]:
         """Return each target's prediction over all rows, in its unit.
 
         Beside a conditional target ``b`` stands ``b_given_a``, its prediction where ``a`` happens.
         """
         out = {}
         for name, target in self.targets.items():
-            out[name] = target.predict(logits[name], self._given(name, logits, {}))
+            out[name] = target.predict(logits[name], self._given(name, batch, logits, {}))
             if name in self.given:
-                alone = Given(steps=(), happened=torch.ones_like(out[name]))
+                alone = replace(self._given(name, batch, logits, {}), steps=())
                 out[f"{name}_given_{self.given[name]}"] = target.predict(logits[name], alone)
         return out
 
@@ -130,10 +145,12 @@ class RankingModel(nn.Module):
         for name, target in self.targets.items():
             here = self.has(name, batch)
             labels = {key: torch.where(here, y, torch.nan) for key, y in batch.labels.items()}
-            target.finish(logits[name], labels, self._given(name, logits, labels))
+            target.finish(logits[name], labels, self._given(name, batch, logits, labels))
 
-    def _given(self, name: str, logits: Logits, labels: Mapping[str, Tensor]) -> Given:
-        """Return the steps before a target, first step first."""
+    def _given(
+        self, name: str, batch: Batch, logits: Logits, labels: Mapping[str, Tensor]
+    ) -> Given:
+        """Return the steps before a target, first step first, and what it is grouped by."""
         parent = self.given.get(name)
         ones = torch.ones_like(logits[name][:, 0])
         happened = labels.get(parent, ones) if parent else ones
@@ -141,7 +158,8 @@ class RankingModel(nn.Module):
         while parent is not None:
             steps.insert(0, self.targets[parent].log_odds(logits[parent]))
             parent = self.given.get(parent)
-        return Given(steps=tuple(steps), happened=happened)
+        by = batch.numbers[:, self.by[name]] if name in self.by else None
+        return Given(steps=tuple(steps), happened=happened, by=by)
 
 
 def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], merged: Tensor) -> Tensor:

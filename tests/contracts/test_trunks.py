@@ -35,7 +35,7 @@ def some(whole: Inputs, rows: slice) -> Inputs:
 
 
 def build(kind: str, tasks: Sequence[str] = TASKS, seed: int = 0) -> Trunk:
-    trunk = trunks[kind]().build(WIDTH, FIELDS * OWN, tasks)
+    trunk = trunks[kind]().build(WIDTH, FIELDS * OWN, {task: [task] for task in tasks}, 2)
     initialise(trunk, seed)
     return trunk
 

@@ -136,7 +136,8 @@ def test_updates_are_the_twins(frame: pl.DataFrame) -> None:
     row = frame.slice(ROWS, 1)
     with torch.no_grad():
         model = state.model.eval()
-        out = model.predict(model(prepared.valid.batch(np.zeros(1, dtype=np.int64))))
+        batch = prepared.valid.batch(np.zeros(1, dtype=np.int64))
+        out = model.predict(batch, model(batch))
         expected_row = torch.cat(twin(row.select(X).to_torch()), 1)[0]
     np.testing.assert_allclose(
         [out[name].item() for name in LABELS], expected_row, rtol=1e-5, atol=1e-6

@@ -102,7 +102,7 @@ def trained(frame: pl.DataFrame, content: dict[str, Any]) -> Trained:
         whole = prepared.train.batch(np.arange(len(prepared.train)))
         model.finish(whole, model(whole))
         data = prepared.valid.batch(np.arange(len(prepared.valid)))
-        return state, model.predict(model(data))
+        return state, model.predict(data, model(data))
 
 
 def parts(model: RankingModel) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ def test_golden() -> None:
 
 
 def test_default_is_64_32_16() -> None:
-    trunk = SharedBottomSettings().build(10, 0, ["all"])
+    trunk = SharedBottomSettings().build(10, 0, {"all": []}, 1)
     shapes = [tuple(p.shape) for p in trunk.parameters()]
     assert shapes == [(64, 10), (64,), (32, 64), (32,), (16, 32), (16,)]
     assert trunk.out_width == 16
@@ -50,7 +50,7 @@ def test_no_layers_hand_the_inputs_on() -> None:
 
 def test_settings_reach_the_network() -> None:
     settings = SharedBottomSettings(widths=[5], activation="tanh", dropout=0.25, norm="batch")
-    names = [type(layer).__name__ for layer in settings.build(3, 0, ["all"]).bottom]
+    names = [type(layer).__name__ for layer in settings.build(3, 0, {"all": []}, 1).bottom]
     assert names == ["Linear", "BatchNorm", "Tanh", "Dropout"]
 
 

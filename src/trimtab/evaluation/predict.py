@@ -29,7 +29,7 @@ def predict(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float
     for start in range(0, max(len(columns), 1), ROWS):
         index = np.arange(start, min(start + ROWS, len(columns)))
         batch = columns.batch(index).to(device)
-        for name, values in model.predict(model(batch)).items():
+        for name, values in model.predict(batch, model(batch)).items():
             has = model.has(target_of.get(name, name), batch)
             if values[has].isnan().any():
                 raise RunError(f"target {name!r}: a prediction is not a number; train anew.")

@@ -23,10 +23,13 @@ class Given:
         Log-odds of each earlier step given the one before it, first step first.
     happened
         Label of the step right before; ones where there is none.
+    by
+        Encoded number feature that the target is grouped by, such as a video's length.
     """
 
     steps: tuple[Float[Tensor, " rows"], ...]
     happened: Float[Tensor, " rows"]
+    by: Float[Tensor, " rows"] | None = None
 
 
 class Target(nn.Module, ABC):
@@ -40,14 +43,19 @@ class Target(nn.Module, ABC):
         How predictions are measured: as a ``probability``, a ``quantity`` or a ``gain``.
     width
         How many numbers its head gives.
+    by
+        Number feature whose encoded values it needs as ``Given.by``; none for most targets.
     """
 
     kind: str
     measure: str
     width: int = 1
+    by: str | None = None
 
     @abstractmethod
-    def learn(self, label: Float[Tensor, " observed"]) -> Float[Tensor, " width"]:
+    def learn(
+        self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, " width"]:
         """Learn scales from the observed training labels; return the head's starting bias."""
 
     @abstractmethod

@@ -50,7 +50,9 @@ class Binary(Target):
         self.name = name
         self.log_weight = math.log(positive_weight)
 
-    def learn(self, label: Float[Tensor, " observed"]) -> Float[Tensor, " width"]:
+    def learn(
+        self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, " width"]:
         """Return the log-odds of the base rate, weighted."""
         rate = label.double().mean().nan_to_num(0.5).clamp(1e-6, 1 - 1e-6)
         return (rate.logit() + self.log_weight).float().view(1)

@@ -159,7 +159,9 @@ class Blend(Target):
         gains = torch.stack([part.gain(labels[name]) for name, part in self.parts.items()])
         return gains.amax(0) if self.largest else gains.sum(0)
 
-    def learn(self, label: Float[Tensor, " observed"]) -> Float[Tensor, " width"]:
+    def learn(
+        self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, " width"]:
         """Return the log of the mean odds, or of the mean gain."""
         if not len(label):
             return torch.zeros(1)

@@ -55,7 +55,9 @@ class Duration(Target):
         for buffer in ("deviation", "smearing"):
             self.register_buffer(buffer, torch.ones(()))
 
-    def learn(self, label: Float[Tensor, " observed"]) -> Float[Tensor, " width"]:
+    def learn(
+        self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, " width"]:
         """Learn mean, deviation and the highest value of the logarithm; start from the mean."""
         logs = torch.log1p(label.double() * self.seconds)
         center, deviation = mean_and_deviation(logs)

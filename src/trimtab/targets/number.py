@@ -57,7 +57,9 @@ class Number(Target):
         self.register_buffer("center", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
 
-    def learn(self, label: Float[Tensor, " observed"]) -> Float[Tensor, " width"]:
+    def learn(
+        self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, " width"]:
         """Learn mean and deviation, where the label is scaled; start from the mean."""
         if self.scaled:
             center, deviation = mean_and_deviation(label.double())

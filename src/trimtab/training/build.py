@@ -1,6 +1,6 @@
 """From settings and statistics to the parts of a training: model, objective, optimisers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from trimtab.features.row_wise_adagrad import RowWiseAdagrad
 from trimtab.layers import initialise
 from trimtab.model import RankingModel
 from trimtab.own import OwnPath
+from trimtab.targets.base import Target
 from trimtab.towers import Tower
 from trimtab.training.state import State
 
@@ -25,11 +26,12 @@ def build_model(settings: RunSettings, statistics: Statistics, names: Names) -> 
     """Build the model of a run, at its start; learn nothing from labels yet."""
     features = _features(settings, statistics, names)
     tasks = settings.tasks()
-    distinct = list(dict.fromkeys(tasks.values()))
-    trunk = settings.trunk.build(features.out_width, features.own_out_width, distinct)
+    members = {task: [t for t in tasks if tasks[t] == task] for task in tasks.values()}
+    scenes = statistics.scenes.names
+    trunk = settings.trunk.build(features.out_width, features.own_out_width, members, len(scenes))
     targets = {n: t.build(n, settings.targets) for n, t in settings.targets.items()}
     towers = {}
-    for scene in statistics.scenes.names:
+    for scene in scenes:
         inside = {name: tasks[name] for name in targets if scene in settings.scenes_of(name)}
         towers[scene] = Tower(
             trunk.out_width,
@@ -53,9 +55,15 @@ def build_model(settings: RunSettings, statistics: Statistics, names: Names) -> 
         staged=statistics.scenes.staged,
         given=given,
         own=own,
+        by=_columns_of(targets, names),
     )
     initialise(model, settings.training.seed)
     return model
+
+
+def _columns_of(targets: Mapping[str, Target], names: Names) -> dict[str, int]:
+    """Return the column of the numbers that each target is grouped by, where it is."""
+    return {n: names.numbers.index(t.by) for n, t in targets.items() if t.by is not None}
 
 
 def _features(settings: RunSettings, statistics: Statistics, names: Names) -> FeatureEncoder:
@@ -89,9 +97,13 @@ def learn_labels(model: RankingModel, columns: Columns) -> None:
     for (name, target), present in zip(model.targets.items(), model.present, strict=True):
         label, parent = target.label(labels), model.given.get(name)
         known = present[scene] & ~label.isnan()
+        by = None
+        if name in model.by:
+            column = columns.arrays["numbers"][:, model.by[name]]
+            by = torch.from_numpy(np.array(column, dtype=np.float32))
         if parent is not None:
             known &= labels[parent] == 1
-        bias = target.learn(label[known])
+        bias = target.learn(label[known], None if by is None else by[known])
         for tower in model.towers.values():
             if name in tower.heads:
                 tower.heads[name].bias.data.copy_(bias)

@@ -1,7 +1,7 @@
 """What every trunk is: shared inputs in, one representation a task out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -43,8 +43,20 @@ class TrunkSettings(Settings, ABC):
         """Return target to task, where the run file does not say."""
 
     @abstractmethod
-    def build(self, in_width: int, own_width: int, tasks: Sequence[str]) -> Trunk:
-        """Build the trunk for inputs of these widths."""
+    def build(
+        self, in_width: int, own_width: int, tasks: Mapping[str, Sequence[str]], scenes: int
+    ) -> Trunk:
+        """Build the trunk.
+
+        Parameters
+        ----------
+        in_width, own_width
+            Widths of ``Inputs.shared`` and of each of ``Inputs.own``, flattened.
+        tasks
+            Task to its targets, in the order of the run file.
+        scenes
+            How many scenes ``Inputs.scene`` tells apart.
+        """
 
 
 trunks: Registry[TrunkSettings] = Registry("trunks")

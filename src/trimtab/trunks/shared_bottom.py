@@ -1,6 +1,6 @@
 """Shared bottom: one network whose output every task reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, cast
 
 from jaxtyping import Float
@@ -30,11 +30,13 @@ class SharedBottomSettings(TrunkSettings):
         """Put every target into one task."""
         return dict.fromkeys(targets, "all")
 
-    def build(self, in_width: int, own_width: int, tasks: Sequence[str]) -> "SharedBottom":
+    def build(
+        self, in_width: int, own_width: int, tasks: Mapping[str, Sequence[str]], scenes: int
+    ) -> "SharedBottom":
         """Build the network."""
         return SharedBottom(
             in_width,
-            tasks,
+            list(tasks),
             widths=self.widths,
             activation=self.activation,
             dropout=self.dropout,
