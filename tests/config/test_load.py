@@ -374,3 +374,14 @@ def test_what_was_read_can_be_written_and_read_again() -> None:
     settings = parse(FULL)
     assert RunSettings.model_validate_json(settings.model_dump_json()) == settings
     assert parse(settings.model_dump(mode="json")) == settings
+
+
+def test_attention_needs_the_item_that_it_weighs_by() -> None:
+    settings = {
+        "features": {"video": "id", "seen": {"kind": "ids", "pool": "attention"}},
+        "targets": {"click": "binary"},
+    }
+    with pytest.raises(SettingsError, match="features.seen.pool: attention weighs the list"):
+        parse(settings)
+    settings["features"]["seen"]["shares"] = "video"  # type: ignore[index]
+    assert parse(settings).features["seen"].asks() == "video"

@@ -235,10 +235,10 @@ def test_disk_full_at_a_checkpoint(
 
 
 @pytest.mark.parametrize(("module", "name"), [(checkpoint, "save_file"), (os, "replace")])
-@pytest.mark.parametrize("file", ["best.safetensors", "last.safetensors"])
+@pytest.mark.parametrize("file", ["step-6.safetensors", "last.safetensors"])
 def test_disk_full_at_the_first_checkpoint(module: Any, name: str, file: str, desk: Any) -> None:
     fill_disk(desk.patch, module, name, file, time=1)
-    says = f"run/{file}: cannot be written: No space left on device. ... make room"
+    says = f"{file}: cannot be written: No space left on device. ... make room"
     desk.refused(LONG + "run", says, code=1)
     assert not Path("run").exists()
 
@@ -303,7 +303,7 @@ def test_weights_that_are_not_finite_are_not_saved(desk: Any) -> None:
     desk.patch.setattr(State, "follow", spoilt)
     desk.refused(LONG + "run", "features.tables.weight are not finite after step 12", code=1)
     assert checkpoint.load(Path("run/last.safetensors"))[1]["step"] == 6
-    assert_finite("run/best.safetensors")
+    assert_finite("run/front/step-6.safetensors")
 
 
 def stop(state: State) -> None:

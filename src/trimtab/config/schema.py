@@ -124,6 +124,11 @@ class RunSettings(Settings):
         problems = []
         for name, feature in self.features.items():
             owner = feature.shares
+            if feature.pooling() == "attention" and not self._is_single(owner):
+                problems.append(
+                    f"features.{name}.pool: attention weighs the list by the row's own item; "
+                    f"expected shares = the 'id' feature of the same things, such as \"video_id\""
+                )
             if owner is None:
                 continue
             where = f"features.{name}.shares"
@@ -139,6 +144,11 @@ class RunSettings(Settings):
             ):
                 problems.append(f"{where}: {owner!r} has no table of its own to share")
         return problems
+
+    def _is_single(self, feature: str | None) -> bool:
+        """Say whether a feature has one id a row, in a table."""
+        found = self.features.get(feature or "")
+        return found is not None and found.pooling() is None and found.table("") is not None
 
     def ancestors(self, name: str) -> list[str]:
         """Return the steps before a target, nearest first; stops after one round of a cycle."""

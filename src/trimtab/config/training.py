@@ -42,6 +42,9 @@ class TrainingSettings(Settings):
     """Evaluations an epoch."""
     patience: PositiveInt = 6
     """Evaluations without a better score after which training stops."""
+    choose: Literal["mean", "smallest_loss"] = "mean"
+    """Which checkpoint of the front is served: that with the highest ``mean`` of the targets'
+    ranking metrics, or with the ``smallest_loss`` of the target that loses most."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of the start, the order of the rows and dropout."""
     device: str = "auto"

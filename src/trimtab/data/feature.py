@@ -77,5 +77,9 @@ class FeatureSettings(Settings, ABC):
         """Return how the embeddings of a row's list are pooled, or None for a single value."""
         return None
 
+    def asks(self) -> str | None:
+        """Return the single id feature that the row's list is weighed by, or None."""
+        return None
+
 
 features: Registry[FeatureSettings] = Registry("features")

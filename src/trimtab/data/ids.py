@@ -23,8 +23,9 @@ class IdsSettings(FeatureSettings):
     """Values that stand fewer times in the training rows share the row of values never seen."""
     last: PositiveInt = 50
     """Keep at most this many values of a row, the last ones."""
-    pool: Literal["mean", "sum"] = "mean"
-    """How a row's embeddings become one; a row without values gets zeros."""
+    pool: Literal["mean", "sum", "attention"] = "mean"
+    """How a row's embeddings become one; a row without values gets zeros. ``attention`` weighs
+    the values by the row's own item: ``shares`` names its feature."""
 
     def learn(self, column: pl.Series, shared: Vocabulary | None) -> "LearntIds":
         """Learn the vocabulary of the list's values, unless it is another feature's."""
@@ -49,6 +50,10 @@ class IdsSettings(FeatureSettings):
     def pooling(self) -> str:
         """Return how lists are pooled."""
         return self.pool
+
+    def asks(self) -> str | None:
+        """Return the feature whose table is shared, where the list is weighed by it."""
+        return self.shares if self.pool == "attention" else None
 
 
 class LearntIds(Learnt):

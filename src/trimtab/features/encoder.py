@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from trimtab.batch import Batch
+from trimtab.features.attention import TargetAttention
 from trimtab.features.inputs import Dense, Embedded, Inputs, SharedInputs
 from trimtab.features.tables import Lookup, Tables, expand
 
@@ -22,11 +23,20 @@ REPEATED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class IdFeature:
-    """One id feature: the table it reads, and for lists how embeddings are pooled."""
+    """One id feature: the table it reads, and for lists how embeddings are pooled.
+
+    Attributes
+    ----------
+    pool
+        ``mean``, ``sum`` or ``attention``; None for a single id.
+    query
+        Single id feature of the same table that attention weighs the list by.
+    """
 
     name: str
     table: str
     pool: str | None = None
+    query: str | None = None
 
 
 class FeatureEncoder(nn.Module):
@@ -64,6 +74,7 @@ class FeatureEncoder(nn.Module):
         first_order: bool,
         deviation: float,
         dropout: float,
+        attention_hidden: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.lists = list(lists)
@@ -79,6 +90,11 @@ class FeatureEncoder(nn.Module):
         places = [self.tables.offset[feature.table] for feature in single]
         self.register_buffer("offsets", torch.tensor(places, dtype=torch.int32), persistent=False)
         in_order = places == list(self.tables.offset.values())
+        names = [feature.name for feature in single]
+        self.queries = {f.name: names.index(f.query) for f in lists if f.query is not None}
+        self.attention = nn.ModuleDict(
+            {name: TargetAttention(width, attention_hidden) for name in self.queries}
+        )
         self.apart = bool(places) and in_order and not lists and not dropout
         fields = len(single) + len(self.lists)
         self.out_width = fields * width + numbers
@@ -139,15 +155,23 @@ class FeatureEncoder(nn.Module):
         if not self.lists:
             return [gathered.view(rows, fields, gathered.shape[1])]
         single, rest = gathered.split([rows * fields, len(gathered) - rows * fields])
-        lists = [pooled.unsqueeze(1) for pooled in self._pool(batch, rest)]
-        return [single.view(rows, fields, gathered.shape[1]), *lists]
+        single = single.view(rows, fields, gathered.shape[1])
+        lists = [pooled.unsqueeze(1) for pooled in self._pool(batch, single, rest)]
+        return [single, *lists]
 
-    def _pool(self, batch: Batch, gathered: Tensor) -> list[Float[Tensor, "rows width"]]:
+    def _pool(
+        self, batch: Batch, single: Tensor, gathered: Tensor
+    ) -> list[Float[Tensor, "rows width"]]:
         """Pool the embeddings of each list feature."""
         sizes = [len(batch.lists[feature.name].values) for feature in self.lists]
         pooled = []
         for feature, values in zip(self.lists, gathered.split(sizes), strict=True):
             lengths = batch.lists[feature.name].lengths
+            if feature.name in self.queries:
+                query = single[:, self.queries[feature.name], : self.width]
+                attend = self.attention[feature.name]
+                pooled.append(attend(query, values[:, : self.width], values, lengths))
+                continue
             starts = lengths.cumsum(0) - lengths
             places = torch.arange(len(values), device=values.device)
             pooled.append(embedding_bag(places, values, starts, mode=feature.pool or "mean"))

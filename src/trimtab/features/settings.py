@@ -20,3 +20,5 @@ class EmbeddingSettings(Settings):
     """Standard deviation of the embeddings' start."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the shared representation's inputs set to zero in training."""
+    attention_hidden: list[PositiveInt] = [32]
+    """Hidden layers of the network that weighs lists with ``pool = "attention"``."""

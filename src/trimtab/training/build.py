@@ -73,6 +73,7 @@ def _features(settings: RunSettings, statistics: Statistics, names: Names) -> Fe
                 name=name,
                 table=settings.features[name].table(name) or name,
                 pool=settings.features[name].pooling(),
+                query=settings.features[name].asks(),
             )
             for name in columns
         ]

@@ -17,15 +17,17 @@ from trimtab.data.prepare import Prepared
 from trimtab.data.statistics import Statistics
 from trimtab.errors import InputError, RunError
 from trimtab.training import checkpoint
+from trimtab.training.front import FRONT
 from trimtab.training.state import State
 
-MODEL, BEST, LAST = "model.safetensors", "best.safetensors", "last.safetensors"
+MODEL, LAST = "model.safetensors", "last.safetensors"
 SETTINGS, METRICS, CURVES = "settings.json", "metrics.json", "log.jsonl"
 REPORT = "report.html"
-LEFT = {MODEL, BEST, LAST, SETTINGS, METRICS, CURVES, REPORT, "statistics.json", "vocabularies"}
+LEFT = {MODEL, FRONT, LAST, SETTINGS, METRICS, CURVES, REPORT, "statistics.json", "vocabularies"}
 """Everything that a run leaves in its folder."""
 
 _MAY_CHANGE = {
+    "choose",
     "epochs",
     "learning_rate",
     "max_gradient_norm",
@@ -109,9 +111,10 @@ def whole(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not (folder / LAST).exists():
-            shutil.rmtree(folder / "vocabularies", ignore_errors=True)
+            for name in ("vocabularies", FRONT):
+                shutil.rmtree(folder / name, ignore_errors=True)
             with suppress(OSError):
-                for name in (SETTINGS, "statistics.json", BEST):
+                for name in (SETTINGS, "statistics.json"):
                     (folder / name).unlink(missing_ok=True)
                 folder.rmdir()
         raise

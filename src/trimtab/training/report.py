@@ -12,12 +12,8 @@ from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
 from trimtab.errors import TrimtabError
 from trimtab.evaluation.evaluate import Evaluation, finite
+from trimtab.training.front import WORDS, front
 from trimtab.training.state import State
-
-RULE = (
-    "The best evaluation is the one with the highest mean, over the targets whose weight is above "
-    "0, of their ranking metrics on the valid rows: AUC, XAUC for numbers, utility for blends."
-)
 
 
 def contents(
@@ -46,13 +42,26 @@ def contents(
                 "rows_per_second": rows_per_second,
                 "epochs": round(epochs, 2),
                 "best_step": state.best_step,
-                "rule": RULE,
+                "rule": _rule(settings, state),
+                "front": [
+                    {k: e[k] for k in ("step", "epoch", "metrics")} for e in front(state.curves)
+                ],
             },
             "curves": [e | {"best": e["step"] == state.best_step} for e in state.curves],
             "metrics": metrics,
             "reliability": evaluation.reliability(),
             "findings": _findings(settings, frame),
         }
+    )
+
+
+def _rule(settings: RunSettings, state: State) -> str:
+    """Say what was kept and why one checkpoint is served."""
+    kept = len(front(state.curves))
+    return (
+        f"{kept} of {len(state.curves)} evaluations {'is' if kept == 1 else 'are'} on the front: "
+        "no other is at least as good on every target. Served is the one with "
+        f"{WORDS[settings.training.choose]}."
     )
 
 

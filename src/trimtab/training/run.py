@@ -24,7 +24,6 @@ from trimtab.training import checkpoint, loop
 from trimtab.training.build import build_model, build_state
 from trimtab.training.checks import require_learnable
 from trimtab.training.folder import (
-    BEST,
     CURVES,
     DAMAGE,
     LAST,
@@ -39,6 +38,7 @@ from trimtab.training.folder import (
     whole,
     write,
 )
+from trimtab.training.front import FRONT, choose, keep, path_of
 from trimtab.training.progress import Progress, Silent
 from trimtab.training.report import contents
 from trimtab.training.state import State
@@ -189,7 +189,8 @@ def train(
     require_learnable(settings, prepared)
     state = build_state(settings, prepared, device)
     folder = Path(out or tempfile.mkdtemp(prefix="trimtab-"))
-    checkpoint.sweep(folder)
+    for place in (folder, folder / FRONT):
+        checkpoint.sweep(place)
     with whole(folder):
         if (folder / LAST).exists():
             go_on(folder, settings, prepared, state)
@@ -238,9 +239,8 @@ def _fit(
     rows = rows_of(prepared)
 
     def save(state: State, better: bool) -> None:
-        if better:
-            with state.averaged():
-                checkpoint.save(folder / BEST, state.model.state_dict(), {"step": state.step})
+        with state.averaged():
+            keep(folder, state.curves, state.model.state_dict())
         checkpoint.save(folder / LAST, state.tensors(), state.facts() | {"rows": rows})
         lines = [json.dumps(finite(entry)) for entry in state.curves]
         write(folder / CURVES, "\n".join(lines) + "\n")
@@ -261,7 +261,8 @@ def _finish(
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Serve the best weights: learn what needs them, save the model, evaluate."""
     progress.stage("evaluating")
-    tensors, _ = checkpoint.load(folder / BEST)
+    state.best_step = choose(state.curves, settings.training.choose)["step"]
+    tensors, _ = checkpoint.load(path_of(folder, state.best_step))
     state.model.load_state_dict(tensors)
     state.model.eval()
     sample = np.random.default_rng(settings.training.seed).permutation(len(prepared.train))[
