@@ -4,7 +4,7 @@ from torch import nn
 
 from trimtab.features.inputs import Dense
 from trimtab.layers import MLP, initialise
-from trimtab.trunks.experts import Experts, Gates, mix
+from trimtab.trunks.experts import BatchedLinear, Experts, Gates, Spread, mix
 
 NAMES = ["a", "b", "c"]
 
@@ -41,6 +41,26 @@ def test_an_expert_starts_the_same_whatever_others_there_are() -> None:
     initialise(one, 3)
     x = Dense(torch.randn(6, 5))
     torch.testing.assert_close(many(x)[:, 1:2], one(x))
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_no_row_and_one_row(rows: int) -> None:
+    experts, x = Experts(5, NAMES, widths=[4, 3], norm="batch"), Dense(torch.randn(rows, 5))
+    assert experts(x).shape == (rows, 3, 3)
+    assert Gates(5, ["click", "like"], NAMES)(x).shape == (rows, 2, 3)
+
+
+def test_a_batched_layer_may_have_no_bias_and_start_as_part_of_a_wider_one() -> None:
+    layer = BatchedLinear(NAMES, 5, 300, bias=False, reads=[25, 100, 400])
+    initialise(layer, 0)
+    torch.testing.assert_close(layer(torch.zeros(2, 3, 5)), torch.zeros(2, 3, 300))
+    highest = layer.weight.abs().amax((1, 2))
+    torch.testing.assert_close(highest, torch.tensor([0.2, 0.1, 0.05]), rtol=0.02, atol=0)
+
+
+def test_no_inputs_leave_the_bias() -> None:
+    layer = Spread(0, NAMES, 4)
+    torch.testing.assert_close(Dense(torch.zeros(2, 0)).project(layer), layer.bias.expand(2, 12))
 
 
 def test_each_gate_weighs_what_it_sees() -> None:

@@ -30,7 +30,11 @@ class Trunk(nn.Module, ABC):
 
     @abstractmethod
     def shared_parameters(self) -> Iterator[nn.Parameter]:
-        """Return the parameters that more than one task trains."""
+        """Return the parameters that more than one task trains.
+
+        Where the parts of several tasks lie in one tensor, as those of batched experts and gates
+        do, the tensor counts as shared: each task's gradient is 0 outside what it uses.
+        """
 
 
 class TrunkSettings(Settings, ABC):

@@ -13,48 +13,75 @@ from trimtab.layers import ACTIVATIONS, Activation, BatchNorm, Normalisation, se
 
 
 class Spread(nn.Linear):
-    """The first layer of every expert over the one shared input: ``[rows, experts * width]``."""
+    """The first layer of every expert over the one shared input: ``[rows, experts * width]``.
 
-    def __init__(self, in_width: int, names: Sequence[str], width: int) -> None:
+    Parameters
+    ----------
+    reads
+        How many inputs each expert's first layer has in all, where it has others beside this one;
+        its start depends on it.
+    """
+
+    def __init__(
+        self, in_width: int, names: Sequence[str], width: int, *, reads: Sequence[int] | None = None
+    ) -> None:
         self.names = list(names)
+        self.reads = list(reads or [in_width] * len(names))
         super().__init__(in_width, len(names) * width)
 
     def reset_parameters(self) -> None:
         """Draw each expert's part from the seed and its name, as ``nn.Linear`` does."""
         weights = self.weight.data.chunk(len(self.names))
         biases = self.bias.data.chunk(len(self.names))
-        _draw(self.names, weights, biases, self.in_features)
+        _draw(self.names, self.reads, weights, biases)
 
 
 class BatchedLinear(nn.Module):
-    """A linear layer an expert, each over its own input, in one product."""
+    """A linear layer an expert, each over its own input, in one product.
 
-    def __init__(self, names: Sequence[str], in_width: int, out_width: int) -> None:
+    Parameters
+    ----------
+    reads
+        As of ``Spread``.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        in_width: int,
+        out_width: int,
+        *,
+        bias: bool = True,
+        reads: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.names = list(names)
+        self.reads = list(reads or [in_width] * len(names))
         self.weight = nn.Parameter(torch.empty(len(names), in_width, out_width))
-        self.bias = nn.Parameter(torch.empty(len(names), out_width))
+        self.bias = nn.Parameter(torch.empty(len(names), out_width)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw each expert's part from the seed and its name, as ``nn.Linear`` does."""
-        weights, biases = self.weight.data.unbind(), self.bias.data.unbind()
-        _draw(self.names, weights, biases, self.weight.shape[1])
+        parts = [self.weight] if self.bias is None else [self.weight, self.bias]
+        _draw(self.names, self.reads, *(part.data.unbind() for part in parts))
 
     def forward(
         self, x: Float[Tensor, "rows experts in_width"]
     ) -> Float[Tensor, "rows experts out_width"]:
         """Return ``x_e W_e + b_e`` of every expert."""
-        return torch.bmm(x.transpose(0, 1), self.weight).transpose(0, 1) + self.bias
+        out = torch.bmm(x.transpose(0, 1), self.weight).transpose(0, 1)
+        return out if self.bias is None else out + self.bias
 
 
-def _draw(
-    names: Sequence[str], weights: Sequence[Tensor], biases: Sequence[Tensor], in_width: int
-) -> None:
-    seed, bound = torch.initial_seed(), in_width**-0.5
-    for name, weight, bias in zip(names, weights, biases, strict=True):
+def _draw(names: Sequence[str], reads: Sequence[int], *parts: Sequence[Tensor]) -> None:
+    seed = torch.initial_seed()
+    for name, width, *parameters in zip(names, reads, *parts, strict=True):
         generator = torch.Generator().manual_seed(seed_of(seed, name))
-        for part in (weight, bias):
+        bound = max(width, 1) ** -0.5
+        for part in parameters:
             part.copy_(torch.empty(part.shape).uniform_(-bound, bound, generator=generator))
 
 
@@ -95,17 +122,8 @@ _NORMALISATIONS: dict[str, Callable[[int, int], nn.Module]] = {
 }
 
 
-class Experts(nn.Module):
-    """One MLP an expert over a shared input, ``e_j(x)``, all of them in one product a layer.
-
-    The same as a list of ``MLP`` (a test compares them), and several times faster.
-
-    Parameters
-    ----------
-    names
-        Names of the experts; an expert's start depends on its name alone.
-    widths
-        Of the layers of each expert; one or more.
+class ExpertLayers(nn.Module):
+    """The layers of experts behind the first linear ones, all experts in one product a layer.
 
     Attributes
     ----------
@@ -115,7 +133,6 @@ class Experts(nn.Module):
 
     def __init__(
         self,
-        in_width: int,
         names: Sequence[str],
         *,
         widths: Sequence[int],
@@ -125,7 +142,6 @@ class Experts(nn.Module):
     ) -> None:
         super().__init__()
         self.names = list(names)
-        self.first = Spread(in_width, names, widths[0])
         later = [BatchedLinear(names, a, b) for a, b in pairwise(widths)]
         self.later = nn.ModuleList(later)
         self.after = nn.ModuleList(
@@ -138,11 +154,6 @@ class Experts(nn.Module):
         )
         self.out_width = widths[-1]
 
-    def forward(self, x: SharedInputs) -> Float[Tensor, "rows experts out_width"]:
-        """Return every expert's output of every row."""
-        first = x.project(self.first)
-        return self.go_on(first.view(len(first), len(self.names), -1))
-
     def go_on(
         self, h: Float[Tensor, "rows experts width"]
     ) -> Float[Tensor, "rows experts out_width"]:
@@ -153,8 +164,40 @@ class Experts(nn.Module):
         return h
 
 
-class Gates(nn.Module):
-    """A softmax a gate over the experts that it sees: ``g_k(x) = softmax(W_k x)``.
+class Experts(ExpertLayers):
+    """One MLP an expert over a shared input, ``e_j(x)``, all of them in one product a layer.
+
+    The same as a list of ``MLP`` (a test compares them), and several times faster.
+
+    Parameters
+    ----------
+    names
+        Names of the experts; an expert's start depends on its name alone.
+    widths
+        Of the layers of each expert; one or more.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        names: Sequence[str],
+        *,
+        widths: Sequence[int],
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        norm: Normalisation = "none",
+    ) -> None:
+        super().__init__(names, widths=widths, activation=activation, dropout=dropout, norm=norm)
+        self.first = Spread(in_width, names, widths[0])
+
+    def forward(self, x: SharedInputs) -> Float[Tensor, "rows experts out_width"]:
+        """Return every expert's output of every row."""
+        first = x.project(self.first)
+        return self.go_on(first.unflatten(1, (len(self.names), -1)))
+
+
+class GateWeights(nn.Module):
+    """From a gate's logits to its weights of the experts.
 
     Parameters
     ----------
@@ -171,7 +214,6 @@ class Gates(nn.Module):
 
     def __init__(
         self,
-        in_width: int,
         names: Sequence[str],
         experts: Sequence[str],
         *,
@@ -181,14 +223,13 @@ class Gates(nn.Module):
         super().__init__()
         self.names, self.experts = list(names), list(experts)
         self.dropout = dropout
-        self.linear = Spread(in_width, names, len(experts))
         seen = [[sees is None or e in sees[gate] for e in experts] for gate in names]
         self.register_buffer("hidden", ~torch.tensor(seen), persistent=False)
 
-    def forward(self, x: SharedInputs) -> Float[Tensor, "rows gates experts"]:
-        """Return the weights, which sum to 1 over the experts."""
-        logits = x.project(self.linear)
-        logits = logits.view(len(logits), len(self.names), len(self.experts))
+    def weigh(
+        self, logits: Float[Tensor, "rows gates experts"]
+    ) -> Float[Tensor, "rows gates experts"]:
+        """Return the weights, which sum to 1 over the experts that a gate sees."""
         weights = logits.masked_fill(self.hidden, -torch.inf).softmax(-1)
         if not (self.training and self.dropout):
             return weights
@@ -196,6 +237,30 @@ class Gates(nn.Module):
         # Where every weight was dropped, all are kept.
         kept = torch.where(kept.sum(-1, keepdim=True) > 0, kept, weights)
         return kept / kept.sum(-1, keepdim=True)
+
+
+class Gates(GateWeights):
+    """A softmax a gate over the experts that it sees: ``g_k(x) = softmax(W_k x + b_k)``.
+
+    For the parameters see ``GateWeights``.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        names: Sequence[str],
+        experts: Sequence[str],
+        *,
+        sees: Mapping[str, Sequence[str]] | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(names, experts, sees=sees, dropout=dropout)
+        self.linear = Spread(in_width, names, len(experts))
+
+    def forward(self, x: SharedInputs) -> Float[Tensor, "rows gates experts"]:
+        """Return the weights, which sum to 1 over the experts."""
+        logits = x.project(self.linear)
+        return self.weigh(logits.view(len(logits), len(self.names), len(self.experts)))
 
 
 def mix(

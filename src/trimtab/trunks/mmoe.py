@@ -1,0 +1,97 @@
+"""Multi-gate mixture of experts: a gate a task over experts that all tasks share."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from jaxtyping import Float
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from trimtab.features.inputs import Inputs
+from trimtab.layers import Activation, Normalisation
+from trimtab.trunks.base import Trunk, TrunkSettings, trunks
+from trimtab.trunks.experts import Experts, Gates, mix
+
+
+@trunks.register("mmoe")
+class MMoESettings(TrunkSettings):
+    """Experts and a gate a task (Ma et al., KDD 2018)."""
+
+    kind: Literal["mmoe"] = "mmoe"
+    experts: PositiveInt = 4
+    """How many experts there are."""
+    widths: list[PositiveInt] = Field(default=[64, 32], min_length=1)
+    """Widths of the layers of each expert."""
+    activation: Activation = "relu"
+    """What follows each layer."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of hidden values set to zero in training."""
+    norm: Normalisation = "none"
+    """Normalisation of each layer's output."""
+    gate_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Chance of each weight of a gate to be zero in training; above 0 keeps a task from leaning on
+    one expert alone."""
+
+    def tasks(self, targets: Sequence[str]) -> dict[str, str]:
+        """Give every target a task of its own."""
+        return {target: target for target in targets}
+
+    def build(
+        self, in_width: int, own_width: int, tasks: Mapping[str, Sequence[str]], scenes: int
+    ) -> "MMoE":
+        """Build the experts and the gates."""
+        return MMoE(
+            in_width,
+            list(tasks),
+            experts=self.experts,
+            widths=self.widths,
+            activation=self.activation,
+            dropout=self.dropout,
+            norm=self.norm,
+            gate_dropout=self.gate_dropout,
+        )
+
+
+class MMoE(Trunk):
+    """``h_k = sum_j g_k(x)_j e_j(x)`` with ``g_k(x) = softmax(W_k x + b_k)``.
+
+    Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
+    Mixture-of-Experts", KDD 2018, eq. 5 to 7. Our gates have a bias.
+
+    Parameters
+    ----------
+    experts
+        How many; each is an MLP of ``widths``.
+    gate_dropout
+        As ``dropout`` of ``Gates``.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        tasks: Sequence[str],
+        *,
+        experts: int,
+        widths: Sequence[int],
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        norm: Normalisation = "none",
+        gate_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.tasks = list(tasks)
+        names = [str(expert) for expert in range(experts)]
+        self.experts = Experts(
+            in_width, names, widths=widths, activation=activation, dropout=dropout, norm=norm
+        )
+        self.gates = Gates(in_width, self.tasks, names, dropout=gate_dropout)
+        self.out_width = self.experts.out_width
+
+    def forward(self, inputs: Inputs) -> dict[str, Float[Tensor, "rows out_width"]]:
+        """Return each task's mixture."""
+        mixtures = mix(self.gates(inputs.x), self.experts(inputs.x))
+        return dict(zip(self.tasks, mixtures.unbind(1), strict=True))
+
+    def shared_parameters(self) -> Iterator[nn.Parameter]:
+        """Return all parameters; of the gates' each task trains its slice."""
+        return self.parameters()
