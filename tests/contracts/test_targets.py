@@ -8,11 +8,23 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from trimtab.targets import Given, Target, TargetSettings, targets
+from trimtab.targets import Given, Target, TargetSettings, heads, targets
 
 ROWS = 24
 MORE: dict[str, dict[str, Any]] = {"blend": {"of": {"it_happened": 2.0}}}
 """What a kind needs written that has no default."""
+FEW = {"ordinal": {"bins": 5}, "quantile": {"quantiles": 5}}
+HEADS = [{"kind": head, **FEW.get(head, {})} for head in heads]
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    *((kind, {}) for kind in targets),
+    *(("duration", {"head": head}) for head in HEADS),
+    *(("amount", {"head": head, "censored_at": "most"}) for head in HEADS),
+    ("duration", {"head": {"kind": "ordinal", "bins": 4, "restoration": 0.5, "stretch": 0}}),
+    ("duration", {"head": {"kind": "d2q", "by": "length", "groups": 3, "points": 5}}),
+    ("duration", {"head": {"kind": "d2q", "loss": "squared"}, "censored_at": "most"}),
+    ("number", {"loss": "huber"}),
+]
+"""Kinds, and what is written beside them."""
 
 
 def values(rule: str, rows: int) -> Tensor:
@@ -27,29 +39,42 @@ def values(rule: str, rows: int) -> Tensor:
 class Case:
     """A target that has learnt, labels that it may get, and the steps before it."""
 
-    def __init__(self, kind: str, steps: int) -> None:
+    def __init__(self, kind: str, options: Mapping[str, Any], steps: int) -> None:
         given = {"given": "before"} if steps else {}
-        self.settings: TargetSettings = targets[kind](**given, **MORE.get(kind, {}))
+        written = {**given, **MORE.get(kind, {}), **options}
+        self.settings: TargetSettings = targets[kind].model_validate(written)
         columns = self.settings.labels("it", {})
         self.target: Target = self.settings.build("it", {})
         self.labels = {name: values(label.rule, ROWS) for name, label in columns.items()}
-        self.bias = self.target.learn(self.target.label(self.labels).float())
+        self.by = torch.randn(ROWS, dtype=torch.float64) if self.target.by else None
+        self.bias = self.learn(self.target.label(self.labels))
         happened = torch.ones(ROWS, dtype=torch.float64)
         self.given = Given(
             steps=tuple(torch.randn(ROWS, dtype=torch.float64) for _ in range(steps)),
             happened=happened,
+            by=self.by,
         )
+
+    def learn(self, label: Tensor) -> Tensor:
+        by = None if self.by is None else self.by[: len(label)].float()
+        return self.target.learn(label.float(), by)
 
     def loss(self, logit: Tensor, labels: Mapping[str, Tensor] | None = None) -> Tensor:
         return self.target.loss(logit, self.labels if labels is None else labels, self.given)
+
+    def needed(self) -> list[str]:
+        """Return the labels without which a row is not observed: all but a limit."""
+        return [name for name in self.labels if not name.endswith(".limit")]
 
     def logits(self, size: float = 2.0) -> Tensor:
         drawn = torch.randn(ROWS, self.target.width, dtype=torch.float64) * size
         return drawn.requires_grad_()
 
 
-def steps_of(kind: str) -> list[int]:
+def steps_of(kind: str, options: Mapping[str, Any]) -> list[int]:
     """Return how many earlier steps are worth trying: not any for a kind that refuses them."""
+    if options:
+        return [1]
     try:
         targets[kind](given="before", **MORE.get(kind, {}))
     except ValidationError:
@@ -57,13 +82,17 @@ def steps_of(kind: str) -> list[int]:
     return [0, 1, 2]
 
 
-@pytest.fixture(params=[(kind, steps) for kind in targets for steps in steps_of(kind)], ids=str)
+@pytest.fixture(params=[(*one, steps) for one in OPTIONS for steps in steps_of(*one)], ids=str)
 def case(request: pytest.FixtureRequest) -> Case:
     return Case(*request.param)
 
 
 def only(given: Given, rows: slice) -> Given:
-    return Given(steps=tuple(s[rows] for s in given.steps), happened=given.happened[rows])
+    return Given(
+        steps=tuple(s[rows] for s in given.steps),
+        happened=given.happened[rows],
+        by=None if given.by is None else given.by[rows],
+    )
 
 
 def test_says_what_it_is(case: Case) -> None:
@@ -78,6 +107,7 @@ def test_loss_is_finite_and_not_negative(case: Case, dtype: torch.dtype) -> None
     given = Given(
         steps=tuple(step.to(dtype) for step in case.given.steps),
         happened=case.given.happened.to(dtype),
+        by=None if case.by is None else case.by.to(dtype),
     )
     for logit in torch.linspace(-40, 40, 33, dtype=dtype):
         loss = case.target.loss(logit.expand(ROWS, case.target.width), labels, given)
@@ -104,7 +134,7 @@ def test_confident_mistakes_keep_a_gradient(case: Case) -> None:
 
 def test_a_missing_label_adds_exactly_nothing(case: Case) -> None:
     missing = torch.arange(ROWS) % 3 == 0
-    for name in case.labels:
+    for name in case.needed():
         labels = dict(case.labels)
         labels[name] = torch.where(missing, torch.nan, labels[name])
         for size in (1.0, 40.0):
@@ -170,7 +200,7 @@ def test_start_is_the_best_constant_or_finite(case: Case) -> None:
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_start_is_finite_with_hardly_any_label(case: Case, rows: int) -> None:
-    bias = case.target.learn(case.target.label(case.labels)[:rows].float())
+    bias = case.learn(case.target.label(case.labels)[:rows])
     assert bias.shape == (case.target.width,)
     assert bias.isfinite().all()
     assert all(value.isfinite().all() for value in case.target.state_dict().values())
@@ -180,9 +210,9 @@ def test_start_is_finite_with_hardly_any_label(case: Case, rows: int) -> None:
 
 def test_labels_all_alike_give_a_start_that_fits_them(case: Case) -> None:
     alike = case.target.label(case.labels)[1:2].float().expand(ROWS)
-    bias = case.target.learn(alike)
+    bias = case.learn(alike)
     labels = {name: label[1:2].float().expand(ROWS) for name, label in case.labels.items()}
-    alone = Given(steps=(), happened=torch.ones(ROWS))
+    alone = Given(steps=(), happened=torch.ones(ROWS), by=case.given.by)
     loss = case.target.loss(bias.expand(ROWS, -1), labels, alone)
     assert loss.isfinite().all()
     assert (loss < 100).all()

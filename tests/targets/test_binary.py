@@ -3,10 +3,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from trimtab.targets import Binary, Given
+from trimtab.targets import Binary, BinarySettings, Given
 
 
 def alone(rows: int) -> Given:
@@ -116,3 +117,115 @@ def test_start_is_the_best_constant(weight: float) -> None:
     (slope,) = torch.autograd.grad(loss, bias)
     assert slope.item() == pytest.approx(0, abs=1e-4)
     assert target.predict(bias.view(1, 1), alone(1)).item() == pytest.approx(0.15, rel=1e-5)
+
+
+# Inverse propensity
+
+
+def behind(steps: Tensor, happened: Tensor) -> Given:
+    return Given(steps=tuple(steps), happened=happened)
+
+
+def case(rows: int = 200, steps: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return logits, labels, earlier steps, and whether the last of these happened."""
+    z = torch.randn(rows, dtype=torch.float64) * 3
+    before = torch.randn(steps, rows, dtype=torch.float64) * 2
+    happened = (torch.rand(rows) < 0.5).double()
+    return z, happened * (torch.rand(rows) < 0.4), before, happened
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+def test_ips_adds_the_loss_given_the_step_before_over_its_chance(steps: int, weight: float) -> None:
+    z, y, before, happened = case(steps=steps)
+    given = behind(before, happened)
+    esmm = Binary("b", positive_weight=weight)
+    ips = Binary("b", positive_weight=weight, ips_weight=0.7, propensity_floor=0.05)
+    added = ips.loss(z[:, None], {"b": y}, given) - esmm.loss(z[:, None], {"b": y}, given)
+    chance = np.prod(1 / (1 + np.exp(-before.numpy())), axis=0).clip(0.05, 1)
+    wanted = 0.7 * happened.numpy() * formula(z.numpy(), y.numpy(), weight) / chance
+    np.testing.assert_allclose(added.numpy(), wanted, rtol=1e-9, atol=1e-12)
+    assert (chance == 0.05).any()
+
+
+def test_no_gradient_goes_into_the_propensity() -> None:
+    z, y, before, happened = case()
+    gradients = []
+    for target in (Binary("b"), Binary("b", ips_weight=1.0)):
+        steps = before.clone().requires_grad_()
+        loss = target.loss(z[:, None], {"b": y}, behind(steps, happened))
+        gradients.append(torch.autograd.grad(loss.sum(), steps)[0])
+    assert torch.equal(*gradients)
+
+    def added(z: Tensor) -> Tensor:
+        return Binary("b", ips_weight=1.0).loss(z, {"b": y}, behind(before, happened))
+
+    assert torch.autograd.gradcheck(added, (z[:, None].requires_grad_(),))
+
+
+def test_ips_is_nothing_where_either_label_is_missing() -> None:
+    z, y, before, happened = case()
+    target, esmm = Binary("b", ips_weight=1.0), Binary("b")
+    unknown = torch.arange(len(z)) % 3 == 0
+    z = z[:, None].requires_grad_()
+    label = torch.where(unknown, torch.nan, y)
+    loss = target.loss(z, {"b": label}, behind(before, happened))
+    (gradient,) = torch.autograd.grad(loss.sum(), z)
+    assert (loss[unknown] == 0).all()
+    assert (gradient[unknown] == 0).all()
+    assert gradient.isfinite().all()
+    parent = behind(before, torch.where(unknown, torch.nan, happened))
+    loss = target.loss(z, {"b": y}, parent)
+    assert torch.equal(loss[unknown], esmm.loss(z, {"b": y}, parent)[unknown])
+
+
+@pytest.mark.parametrize("size", [-80.0, 80.0])
+def test_ips_of_confident_mistakes_and_of_unlikely_steps_is_finite(size: float) -> None:
+    for step in (-80.0, 80.0):
+        z = torch.tensor([[size]], requires_grad=True)
+        given = behind(torch.tensor([[step]]), torch.ones(1))
+        label = torch.tensor([1.0 if size < 0 else 0.0])
+        loss = Binary("b", ips_weight=1.0).loss(z, {"b": label}, given)
+        (gradient,) = torch.autograd.grad(loss.sum(), z)
+        assert loss.isfinite().all()
+        assert gradient.abs().item() > 0.9
+        assert gradient.abs().item() < 22
+
+
+def test_ips_estimates_the_loss_of_a_world_where_the_step_always_happens() -> None:
+    """Rows where the step is likely are over-represented, but for their weights."""
+    rows = 400_000
+    step, z = torch.randn(2, rows, dtype=torch.float64)
+    z = z + 1
+    y = (torch.rand(rows) < (z + step).sigmoid()).double()  # What would follow depends on both.
+    happened = (torch.rand(rows) < step.sigmoid()).double()
+    labels, given = {"b": y * happened}, behind(step[None], happened)
+    ips, esmm = (
+        Binary("b", ips_weight=weight, propensity_floor=1e-3).loss(z[:, None], labels, given)
+        for weight in (1.0, 0.0)
+    )
+    whole = torch.from_numpy(formula(z.numpy(), y.numpy(), 1.0)).mean()
+    seen = torch.from_numpy(formula(z.numpy(), y.numpy(), 1.0))[happened == 1].mean()
+    assert (ips - esmm).mean().item() == pytest.approx(whole.item(), rel=0.02)
+    assert seen.item() != pytest.approx(whole.item(), rel=0.04)
+
+
+def test_settings_of_the_entire_space() -> None:
+    target = BinarySettings(given="a", entire_space="ips", ips_weight=2.0).build("b", {})
+    assert (target.ips_weight, target.propensity_floor) == (2.0, 0.05)
+    assert BinarySettings(given="a", ips_weight=2.0).build("b", {}).ips_weight == 0
+    with pytest.raises(ValidationError, match="entire_space = 'ips' needs 'given'"):
+        BinarySettings(entire_space="ips")
+
+
+# Windows
+
+
+def test_a_window_is_a_stretch_of_time() -> None:
+    label = BinarySettings(window="7d").labels("buy", {})["buy"]
+    assert (label.window, label.column) == (7 * 86_400, "buy")
+    assert BinarySettings(window="1.5 h").labels("buy", {})["buy"].window == 5400
+    assert BinarySettings().labels("buy", {})["buy"].window is None
+    for wrong in ("7", "week", "-1d", "0d", ""):
+        with pytest.raises(ValidationError, match="expected a stretch of time such as '7d'"):
+            BinarySettings(window=wrong)

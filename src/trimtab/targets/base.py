@@ -78,6 +78,12 @@ class Target(nn.Module, ABC):
     def predict(self, logit: Float[Tensor, "rows width"], given: Given) -> Float[Tensor, " rows"]:
         """Return the prediction over all rows, whether earlier steps happen or not, in its unit."""
 
+    def typical(
+        self, logit: Float[Tensor, "rows width"], given: Given
+    ) -> Float[Tensor, " rows"] | None:
+        """Return a value in the middle of a quantity's distribution; None where there is none."""
+        return None
+
     @abstractmethod
     def log_odds(self, logit: Float[Tensor, "rows width"]) -> Float[Tensor, " rows"]:
         """Return the log-odds that it happens, given the step before; for later steps."""

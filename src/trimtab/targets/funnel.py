@@ -27,3 +27,15 @@ def reached_and_missed(
         missed = torch.logaddexp(missed, reached + logsigmoid(-log_odds))
         reached = reached + logsigmoid(log_odds)
     return reached, missed
+
+
+def inverse_propensity(
+    steps: Sequence[Float[Tensor, " rows"]], floor: float
+) -> Float[Tensor, " rows"]:
+    """Return ``1 / P(last step reached)``, as a constant; probabilities count as ``floor`` or more.
+
+    The weight that makes rows which reached a step stand for all rows. A gradient into it would
+    teach the steps to be likely where what follows is hard to predict.
+    """
+    reached = reached_and_missed(steps)[0].detach()
+    return 1 / reached.exp().clamp(min=floor)
