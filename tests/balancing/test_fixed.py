@@ -1,6 +1,9 @@
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
-from trimtab.balancing.fixed import FixedWeights
+from trimtab.balancing.fixed import FixedSettings, FixedWeights
 
 
 def test_weighted_sum() -> None:
@@ -20,3 +23,12 @@ def test_weight_zero_takes_no_part_at_all() -> None:
 def test_weights_are_not_normalised() -> None:
     losses = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
     assert FixedWeights({"a": 10.0, "b": 10.0}).combine(losses) == 50
+
+
+def test_gradients_are_those_of_the_sum(network: Callable[..., Any]) -> None:
+    weights, net = {"a": 1.0, "b": 2.5, "c": 0.3}, network()
+    balancer = FixedSettings().build(weights)
+    found, expected = net.balanced(balancer), net.plain(weights)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert balancer.weights() == {n: torch.tensor(w).item() for n, w in weights.items()}
+    assert list(balancer.parameters()) == []

@@ -1,19 +1,33 @@
 """Fixed weights: the losses of the targets are added, each times its weight."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from trimtab.balancing.base import Balancer, BalancerSettings, balancers
 
 
-class FixedWeights:
+@balancers.register("fixed")
+class FixedSettings(BalancerSettings):
+    """The targets' own weights, all through training."""
+
+    kind: Literal["fixed"] = "fixed"
+
+    def build(self, weights: Mapping[str, float]) -> "FixedWeights":
+        """Build the balancer."""
+        return FixedWeights(weights)
+
+
+class FixedWeights(Balancer):
     """``sum_t weight_t loss_t``; a target of weight 0 takes no part at all."""
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        self.weights = dict(weights)
-
-    def combine(self, losses: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """Return the one loss whose gradient trains every parameter."""
-        terms = [weight * losses[name] for name, weight in self.weights.items() if weight]
-        return torch.stack(terms).sum()
+    def backward(
+        self,
+        losses: Mapping[str, Float[Tensor, ""]],
+        representations: Sequence[Float[Tensor, "rows width"]],
+        shared: Sequence[nn.Parameter],
+    ) -> None:
+        """Compute the gradients of the sum."""
+        self.combine(losses).backward()
