@@ -1,0 +1,1 @@
+"""Predictions to one order: fusion formulas, their effect, search, the front."""
