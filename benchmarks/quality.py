@@ -1,0 +1,114 @@
+"""Quality of joint rankers: Trimtab's trunks against other packages, on the very same rows.
+
+KuaiRand (click, long view, like over all rows; play time where a system can learn it) and
+Census-Income (income, never married). The rows are encoded once, by Trimtab, and every system
+reads the same ids. Each has the same budget: three learning rates on seed 0 (its default, a third
+and three times of it), then every seed with the best; all stop early on the valid rows, which are
+also those reported, so the numbers compare systems and say nothing of later days.
+
+    python benchmarks/quality.py --results runs/quality/results.jsonl
+    python benchmarks/quality.py --report runs/quality/results.jsonl
+
+A training that is in the results file is not done again, so a run may be stopped at any time, and
+two with different --systems may share a file. Peers run in environments of their own, made on the
+first run under ``benchmarks/.peers``.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from quality.datasets import load
+from quality.picture import draw
+from quality.report import print_report, read_report
+from quality.systems import NETWORKS, OURS, PEERS, candidates
+from quality.trials import Budget, Results, WorkerError, work_through
+
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+
+
+def main() -> None:
+    options = parse_arguments()
+    if options.report:
+        report(options)
+    else:
+        sys.exit(train(options))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    number: dict[str, Any] = {"type": int, "metavar": "N"}
+    default = Path("runs/quality/results.jsonl")
+    parser.add_argument("--results", type=Path, metavar="FILE", default=default)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="report these results instead")
+    parser.add_argument("--datasets", type=names, default=list(NETWORKS))
+    parser.add_argument("--systems", type=names, default=[OURS, *PEERS])
+    parser.add_argument("--models", type=names, help="of every system; all when left out")
+    parser.add_argument("--trunks", type=names, help="of Trimtab alone: the same as --models")
+    parser.add_argument("--play", action="store_true", help="peers also with the play time learnt")
+    parser.add_argument("--rows", **number, help="of the log, for a quick look")
+    parser.add_argument("--seeds", default=5, **number)
+    parser.add_argument("--trials", default=3, choices=(1, 2, 3), **number)
+    parser.add_argument("--epochs", default=6, **number, help="at most, of the networks")
+    parser.add_argument("--threads", default=1, **number)
+    parser.add_argument("--against", default=f"{OURS}/shared_bottom", metavar="SYSTEM/MODEL")
+    parser.add_argument("--pictures", type=Path, default=PICTURES, metavar="FOLDER")
+    options = parser.parse_args()
+    unknown = set(options.systems) - {OURS, *PEERS} | set(options.datasets) - set(NETWORKS)
+    if unknown:
+        parser.error(
+            f"unknown: {', '.join(sorted(unknown))}; known are {', '.join([OURS, *PEERS])}"
+            f" and {', '.join(NETWORKS)}"
+        )
+    return options
+
+
+def names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def train(options: argparse.Namespace) -> int:
+    """Do every training that is not done; return how many models failed."""
+    results, failed = Results(options.results), 0
+    budget = Budget(
+        seeds=options.seeds, trials=options.trials, epochs=options.epochs, threads=options.threads
+    )
+    for name in options.datasets:
+        dataset = load(name, options.results.parent / "data", rows=options.rows)
+        for system in options.systems:
+            models = options.models or (options.trunks if system == OURS else None)
+            for candidate in candidates(dataset, [system], models, play=options.play):
+                try:
+                    for line in work_through(results, dataset, candidate, budget):
+                        print(told(line), flush=True)
+                except WorkerError as error:
+                    failed += 1
+                    print(error, file=sys.stderr, flush=True)
+    return failed
+
+
+def told(line: dict[str, Any]) -> str:
+    metrics = "  ".join(
+        f"{target} {metric} {value:.4f}"
+        for target, found in line["metrics"].items()
+        for metric, value in list(found.items())[:1]
+    )
+    what = f"{line['dataset']} {line['system']} {line['model']}"
+    return (
+        f"{what:<42} rate {line['learning_rate']:<8.2g} seed {line['seed']}  {metrics}  "
+        f"{line['seconds']:.0f} s, of the processor {line['processor_seconds']:.0f} s, "
+        f"{line['peak_memory_bytes'] / 1e6:,.0f} MB"
+    )
+
+
+def report(options: argparse.Namespace) -> None:
+    for name in options.datasets:
+        rows = read_report(Results(options.report), name, against=options.against)
+        if rows:
+            print_report(name, rows)
+            draw(name, rows, options.pictures / f"quality-{name}.svg", against=options.against)
+
+
+if __name__ == "__main__":
+    main()

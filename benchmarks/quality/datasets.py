@@ -1,0 +1,175 @@
+"""The rows of an example, encoded once by Trimtab and written down for every other system."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import trimtab
+from trimtab.config.load import parse
+from trimtab.config.schema import RunSettings
+from trimtab.data.columns import Columns
+from trimtab.data.prepare import Prepared, prepare
+from trimtab.data.read import read
+from trimtab.data.statistics import Statistics
+from trimtab.data.vocabulary import FIRST
+from trimtab.evaluation.evaluate import Evaluation
+from trimtab.evaluation.predict import observed_labels
+from trimtab.model import RankingModel
+from trimtab.training.build import build_model
+from trimtab.training.folder import rows_of
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """An example: its run file, and its encoded rows on disk.
+
+    Attributes
+    ----------
+    path
+        Arrays of the rows: ``ids.train`` [rows, ids], ``numbers.train``, ``labels.train`` [rows,
+        targets], ``values.train.0`` with ``offsets.train.0`` for each list, the same for ``valid``,
+        ``user`` of the valid rows, and ``raw.NAME``, the number behind each table row of an id
+        that is one.
+    facts
+        Names and sizes of the columns, and how the run file trains.
+    """
+
+    name: str
+    settings: RunSettings
+    path: Path
+    facts: dict[str, Any]
+
+
+def load(name: str, folder: Path, *, rows: int | None) -> Dataset:
+    """Read an example's run file and write its encoded rows, unless they are there.
+
+    ``rows`` takes that many rows of the log, evenly spread, for a quick look.
+    """
+    settings = trimtab.load_settings(EXAMPLES / name / "run.toml")
+    folder.mkdir(parents=True, exist_ok=True)
+    if rows:
+        settings = _cut(settings, rows, folder)
+    prepared = prepare(settings.plan())
+    fingerprints = rows_of(prepared)
+    marks = "-".join(mark.split()[-1] for mark in fingerprints.values())
+    path = folder / f"{name}-{marks}.npz"
+    facts = path.with_suffix(".json")
+    if not facts.exists():
+        model = build_model(settings, prepared.statistics, prepared.train.names)
+        _replace(path, lambda file: np.savez(file, **_arrays(settings, prepared, model)))
+        text = json.dumps(_facts(settings, prepared, model) | {"rows": fingerprints}, indent=1)
+        _replace(facts, lambda file: file.write(text.encode()))
+    return Dataset(
+        name=name, settings=settings, path=path, facts=json.loads(facts.read_text("utf-8"))
+    )
+
+
+def _cut(settings: RunSettings, rows: int, folder: Path) -> RunSettings:
+    """Return the settings with a log, and a valid file where there is one, of fewer rows."""
+    content = settings.model_dump(mode="json")
+    content["data"]["log"] = _fewer(content["data"]["log"], rows, folder)
+    if "file" in content["data"]["valid"]:
+        content["data"]["valid"]["file"] = _fewer(
+            content["data"]["valid"]["file"], rows // 4, folder
+        )
+    return parse(content)
+
+
+def _fewer(source: str, rows: int, folder: Path) -> str:
+    frame = read(source)
+    path = folder / f"{Path(source).stem}-{rows}.parquet"
+    if not path.exists():
+        some = frame.gather_every(max(1, len(frame) // rows)).head(rows)
+        _replace(path, some.write_parquet)
+    return str(path)
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write beside, then rename: another process may want the same file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        write(file)
+    os.replace(temporary, path)
+
+
+def _arrays(settings: RunSettings, prepared: Prepared, model: RankingModel) -> dict[str, Any]:
+    """Return every array; labels are those that Trimtab's own evaluation compares with."""
+    labels = {
+        "train": observed_labels(model, prepared.train),
+        "valid": Evaluation(model, prepared.valid).labels,
+    }
+    arrays: dict[str, Any] = {"user": prepared.valid.arrays["user"]}
+    for part, columns in (("train", prepared.train), ("valid", prepared.valid)):
+        arrays |= _columns(part, columns)
+        arrays[f"labels.{part}"] = _stacked(settings.targets, labels[part])
+    return arrays | {
+        f"raw.{name}": raw for name, raw in _raw(prepared.statistics, prepared.train.names.ids)
+    }
+
+
+def _columns(part: str, columns: Columns) -> dict[str, Any]:
+    arrays = {f"{kind}.{part}": columns.arrays[kind] for kind in ("ids", "numbers", "scene")}
+    for i in range(len(columns.names.lists)):
+        arrays[f"values.{part}.{i}"] = columns.arrays[f"values.{i}"]
+        arrays[f"offsets.{part}.{i}"] = columns.arrays[f"offsets.{i}"]
+    return arrays
+
+
+def _stacked(targets: Iterable[str], labels: Mapping[str, Any]) -> Any:
+    stacked = np.stack([labels[target] for target in targets], axis=1)
+    if np.isnan(stacked).any():
+        raise SystemExit(
+            "a label is missing in some rows, which the other systems cannot leave out"
+        )
+    return stacked
+
+
+def _raw(statistics: Statistics, ids: Iterable[str]) -> Iterable[tuple[str, Any]]:
+    """Yield the number behind each table row, NaN for none: trees read ages, not their ids."""
+    for name in ids:
+        feature = statistics.settings[name]
+        vocabulary = feature.vocabulary(statistics.learnt[name])
+        if vocabulary is None:  # buckets of a quantity, in its order; row 0 is a missing value
+            buckets = np.arange(statistics.learnt[name].rows, dtype=np.float32)
+            buckets[0] = np.nan
+            yield name, buckets
+        elif vocabulary.values.dtype == pl.Int64:
+            numbers = vocabulary.values.cast(pl.Float32).to_numpy()
+            yield name, np.concatenate([np.full(FIRST, np.nan, np.float32), numbers])
+
+
+def _facts(settings: RunSettings, prepared: Prepared, model: RankingModel) -> dict[str, Any]:
+    names, tables = prepared.train.names, prepared.statistics.tables
+
+    def described(features: Iterable[str]) -> list[dict[str, Any]]:
+        owners = {name: settings.features[name].table(name) or name for name in features}
+        return [
+            {"name": name, "table": table, "rows": tables[table]} for name, table in owners.items()
+        ]
+
+    return {
+        "ids": described(names.ids),
+        "lists": described(names.lists),
+        "numbers": list(names.numbers),
+        "targets": [
+            {
+                "name": name,
+                "measure": target.measure,
+                "seconds": getattr(target, "seconds", 1.0),
+            }
+            for name, target in model.targets.items()
+        ],
+        "train_rows": len(prepared.train),
+        "valid_rows": len(prepared.valid),
+        "epochs": settings.training.epochs,
+        "evaluations": settings.training.evaluations,
+        "patience": settings.training.patience,
+    }

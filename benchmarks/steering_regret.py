@@ -1,0 +1,188 @@
+"""What one steered model loses against retraining for each weighting, on KuaiRand.
+
+python benchmarks/steering_regret.py [--weightings 20] [--seeds 5] [--results FILE] [--json]
+
+Weightings: shares of click, long_view, like and play from Dirichlet(.5); each weight is its share
+over the mean label. Every model is stopped on the last days before the valid ones, trains anew on
+all days before them for as many epochs, and is measured on the valid days (4 to 5 May).
+
+Retrained for each weighting: a blend in either form and of two widths, the best of the four by the
+earlier days; and the multi-target model with the shares as loss weights. Steered: the example's
+run as it is, once a seed. Regret is C of the retrained less C of the steered; below 0, steering
+won.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import trimtab
+from trimtab.config.schema import RunSettings
+from trimtab.data.prepare import prepare
+from trimtab.training.regret import (
+    ONE,
+    Trainer,
+    Weighting,
+    blended,
+    draw,
+    fused,
+    mean_labels,
+    names_in_blend,
+    regret,
+    reweighted,
+)
+
+RUN = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
+FORMS = ("unlabelled", "every_row")
+WIDTHS = ([64, 32, 16], [256, 128, 64])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--weightings", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", type=Path, help="JSON lines to write, and to go on from")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(
+        f"{platform.processor() or platform.machine()}, {options.threads} threads, Python "
+        f"{platform.python_version()}, torch {torch.__version__}, {options.seeds} seeds\n"
+    )
+    done = [json.loads(line) for line in _lines(options.results)]
+    for entry in Benchmark(options.seeds).run(options.weightings, skip=len(done)):
+        done.append(entry)
+        if options.results:
+            with options.results.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        print(_row(entry), flush=True)
+    summary = summarise(done)
+    print("\n" + table(done, summary))
+    if options.json:
+        print(json.dumps(summary))
+
+
+class Benchmark:
+    """The models of one log: the steered ones once, the retrained ones for each weighting."""
+
+    def __init__(self, seeds: int) -> None:
+        self.settings = trimtab.load_settings(RUN, [])
+        self.prepared = prepare(self.settings.plan())
+        self.trainer = Trainer(self.prepared)
+        self.seeds = range(seeds)
+        self.targets = list(self.settings.targets)
+        self.users = self.prepared.valid.arrays["user"].astype(np.int64)
+        self.labels = {name: self.prepared.valid.label(name) for name in self.targets}
+        rows = self.prepared.train
+        self.highest = {name: float(np.nanmax(rows.label(name))) for name in self.targets}
+
+    def run(self, weightings: int, skip: int) -> Iterator[dict[str, Any]]:
+        drawn = draw(mean_labels(self.prepared.train, self.targets), weightings, seed=0)
+        if skip >= len(drawn):
+            return
+        started = time.perf_counter()
+        epochs, _ = self.trainer.epochs(self.settings, {})
+        steered = [self._fit(self.settings, epochs, seed, {}) for seed in self.seeds]
+        seconds = (time.perf_counter() - started) / len(self.seeds)
+        for number, weighting in list(enumerate(drawn))[skip:]:
+            yield {"number": number, "shares": weighting.shares, "steered_seconds": seconds} | (
+                self._weighting(weighting, steered)
+            )
+
+    def _weighting(self, weighting: Weighting, steered: list[dict[str, Any]]) -> dict[str, Any]:
+        gain = fused(self.labels, weighting)
+        ours = [fused(predictions, weighting) for predictions in steered]
+        started = time.perf_counter()
+        blend, epochs, name = self._best_blend(weighting)
+        rename = names_in_blend(self.targets)
+        theirs = [self._fit(blend, epochs, seed, rename)[ONE].astype(float) for seed in self.seeds]
+        seconds = (time.perf_counter() - started) / len(self.seeds)
+        many = reweighted(self.settings, weighting)
+        epochs, _ = self.trainer.epochs(many, {})
+        others = [fused(self._fit(many, epochs, seed, {}), weighting) for seed in self.seeds]
+        return {
+            "blend": asdict(regret(gain, ours, theirs, self.users)) | {"chosen": name},
+            "reweighted": asdict(regret(gain, ours, others, self.users)),
+            "retrained_seconds": seconds,
+        }
+
+    def _best_blend(self, weighting: Weighting) -> tuple[RunSettings, float, str]:
+        """Return the blend that orders the earlier days best, with its epochs."""
+        tried = []
+        for form in FORMS:
+            for widths in WIDTHS:
+                trunk = self.settings.trunk.model_copy(update={"widths": widths})
+                settings = self.settings.model_copy(update={"trunk": trunk})
+                blend = blended(settings, weighting, form, self.highest)
+                epochs, score = self.trainer.epochs(blend, names_in_blend(self.targets))
+                tried.append((score, epochs, f"{form} {widths[0]}", blend))
+        _, epochs, name, blend = max(tried, key=lambda one: one[0])
+        return blend, epochs, name
+
+    def _fit(
+        self, settings: RunSettings, epochs: float, seed: int, rename: dict[str, str]
+    ) -> dict[str, Any]:
+        training = settings.training.model_copy(update={"seed": seed})
+        return self.trainer.scores(
+            settings.model_copy(update={"training": training}), epochs, rename
+        )
+
+
+def summarise(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    regrets = [entry["blend"]["regret"] for entry in entries]
+    others = [entry["reweighted"]["regret"] for entry in entries]
+    return {
+        "mean_regret": float(np.mean(regrets)),
+        "max_regret": float(np.max(regrets)),
+        "largest_lower_bound": max(entry["blend"]["interval"][0] for entry in entries),
+        "mean_regret_reweighted": float(np.mean(others)),
+        "max_regret_reweighted": float(np.max(others)),
+        "largest_lower_bound_reweighted": max(e["reweighted"]["interval"][0] for e in entries),
+        "weightings": len(entries),
+        "steered_seconds": entries[0]["steered_seconds"],
+        "retrained_seconds": sum(entry["retrained_seconds"] for entry in entries),
+    }
+
+
+def _row(entry: dict[str, Any]) -> str:
+    blend, many = entry["blend"], entry["reweighted"]
+    shares = " : ".join(f"{share:.2f}" for share in entry["shares"].values())
+    return (
+        f"| {shares} | {blend['steered']:.4f} | {blend['retrained']:.4f} ({blend['chosen']}) | "
+        f"{blend['regret']:+.4f} ({blend['interval'][0]:+.4f} to {blend['interval'][1]:+.4f}) | "
+        f"{blend['noise']:.4f} | "
+        f"{many['regret']:+.4f} ({many['interval'][0]:+.4f} to {many['interval'][1]:+.4f}) |"
+    )
+
+
+def table(entries: list[dict[str, Any]], summary: dict[str, Any]) -> str:
+    head = (
+        f"| shares {' : '.join(entries[0]['shares'])} | C steered | C retrained (blend) | regret | "
+        "seeds' noise | regret against loss weights |\n|---|---|---|---|---|---|"
+    )
+    foot = (
+        f"\nmean regret {summary['mean_regret']:+.4f}, largest {summary['max_regret']:+.4f}, "
+        f"largest lower bound {summary['largest_lower_bound']:+.4f}; against loss weights "
+        f"{summary['mean_regret_reweighted']:+.4f}, {summary['max_regret_reweighted']:+.4f}, "
+        f"{summary['largest_lower_bound_reweighted']:+.4f}. One steered training "
+        f"{summary['steered_seconds']:.0f} s; retraining for {summary['weightings']} weightings "
+        f"{summary['retrained_seconds']:,.0f} s."
+    )
+    return "\n".join([head, *map(_row, entries), foot])
+
+
+def _lines(path: Path | None) -> list[str]:
+    return path.read_text().splitlines() if path and path.exists() else []
+
+
+if __name__ == "__main__":
+    main()
