@@ -248,6 +248,95 @@ def compare(
     Console().print(differences_table(found))
 
 
+@app.command()
+def seesaw(
+    run: RunFolder,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each target.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train each target alone, and say for each whether sharing helps it, and why."""
+    from trimtab.training.run import Run
+    from trimtab.training.seesaw import seesaw as compare_all
+    from trimtab.training.trainings import Trainings, print_seesaw
+
+    try:
+        with Trainings() as progress:
+            found = compare_all(Run.load(run), seeds=seeds, progress=progress)
+    except KeyboardInterrupt:
+        print("trimtab: stopped; the same command goes on.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(found))
+        return
+    print_seesaw(found)
+    print(f"\n{run / 'seesaw.html'} shows it; {run / 'seesaw.json'} holds the numbers.")
+
+
+@app.command()
+def steer(
+    run: RunFolder,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="A=1,B=5", help="Weights; play/min=2 a minute, feed.like=0 a scene."),
+    ] = None,
+    formula: Annotated[
+        Path | None, typer.Option(metavar="FILE.JSON", help="A formula of any kind.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="A saved profile's formula.")] = None,
+    search: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Find the front of these targets.")
+    ] = None,
+    maximise: Annotated[
+        str | None, typer.Option(metavar="A", help="Find the weights with the most of a target.")
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="B=now,C=0.7", help="Bounds for --maximise.")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="Of a search: utility (over all rows, AUC) or ndcg (within user).")
+    ] = "utility",
+    trials: Annotated[int, typer.Option(min=1, help="Weightings that a search tries.")] = 3000,
+    against: Annotated[
+        str | None, typer.Option(help="Profile to compare with.", show_default="the current one")
+    ] = None,
+    save: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Save as a profile, the current one.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled rows.", show_default="the run's valid rows")
+    ] = None,
+    places: Annotated[int, typer.Option("-k", min=1, help="Places that NDCG looks at.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show what weights do to every target, or find them; nothing is trained again."""
+    from rich.console import Console
+
+    from trimtab.steering.terminal import show
+    from trimtab.training.run import Run
+    from trimtab.training.steer_request import Request
+    from trimtab.training.steer_request import steer as answer
+
+    request = Request(
+        weights=weights,
+        formula=formula,
+        profile=profile,
+        against=against,
+        search=search,
+        maximise=maximise,
+        keep=keep,
+        save=save,
+        data=data,
+        metric=metric,
+        k=places,
+        trials=trials,
+    )
+    found = answer(Run.load(run), request)
+    if as_json:
+        print(json.dumps(found))
+        return
+    show(found, Console(highlight=False))
+
+
 def _write(content: bytes, path: Path) -> None:
     """Write beside, then rename."""
     if not path.parent.is_dir():

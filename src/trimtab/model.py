@@ -130,14 +130,20 @@ class RankingModel(nn.Module):
     def predict(self, batch: Batch, logits: Logits) -> dict[str, Float[Tensor, " rows"]]:
         """Return each target's prediction over all rows, in its unit.
 
-        Beside a conditional target ``b`` stands ``b_given_a``, its prediction where ``a`` happens.
+        Beside a conditional target ``b`` stands ``b_given_a``, its prediction where ``a`` happens,
+        and beside a quantity's mean ``NAME_typical``, the middle of its distribution.
         """
         out = {}
         for name, target in self.targets.items():
-            out[name] = target.predict(logits[name], self._given(name, batch, logits, {}))
+            given = self._given(name, batch, logits, {})
+            wanted = {name: given}
             if name in self.given:
-                alone = replace(self._given(name, batch, logits, {}), steps=())
-                out[f"{name}_given_{self.given[name]}"] = target.predict(logits[name], alone)
+                wanted[f"{name}_given_{self.given[name]}"] = replace(given, steps=())
+            for column, steps in wanted.items():
+                out[column] = target.predict(logits[name], steps)
+                typical = target.typical(logits[name], steps)
+                if typical is not None:
+                    out[typical_of(column)] = typical
         return out
 
     def finish(self, batch: Batch, logits: Logits) -> None:
@@ -160,6 +166,11 @@ class RankingModel(nn.Module):
             parent = self.given.get(parent)
         by = batch.numbers[:, self.by[name]] if name in self.by else None
         return Given(steps=tuple(steps), happened=happened, by=by)
+
+
+def typical_of(column: str) -> str:
+    """Return the name of the typical value beside a quantity's mean."""
+    return f"{column}_typical"
 
 
 def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], merged: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ CASES: list[tuple[str, Any, str]] = [
         {"least_rows": 3},
         "features.user.kind: expected 'id', 'ids' or 'number'; it is missing.",
     ),
-    ("trunk", {"widths": [3]}, "trunk.kind: expected 'shared_bottom'; it is missing."),
+    ("trunk", {"widths": [3]}, "trunk.kind: expected 'adatt', 'aitm', 'home'"),
     # Missing and unknown keys, in tables of every depth
     ("data.join", [{"table": "users.parquet"}], "data.join[0].on: missing; it must be given."),
     ("training.epoch", 3, "training.epoch: unknown key. Did you mean 'epochs'?"),
@@ -142,7 +142,7 @@ CASES: list[tuple[str, Any, str]] = [
     (
         "targets.click",
         {"kind": "binary", "unit": "s"},
-        "targets.click.unit: unknown key. Known: column, given, kind, positive, positive_weight, ",
+        "targets.click.unit: unknown key. Known: column, entire_space, given, ips_weight, kind, ",
     ),
     (
         "trunk",

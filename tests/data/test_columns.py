@@ -114,3 +114,11 @@ def test_one_label_of_every_row() -> None:
     assert len(rows) == 3
     assert rows.label("click").tolist() == [0, 1, 0]
     assert np.isnan(rows.label("like")).all()
+
+
+def test_a_part_is_those_rows() -> None:
+    lists = [[1, 2], [], [3], [4, 5, 6], [7]]
+    part = columns(lists).part(1, 4)
+    assert len(part) == 3
+    check(part.batch(np.array([0, 2])), [1, 3], lists)
+    assert len(part.part(3, 3)) == 0

@@ -196,6 +196,37 @@ def test_two_steps_may_follow_the_same_one() -> None:
     np.testing.assert_equal(found["share"], [0, 1])
 
 
+# Windows
+
+DAY = 86_400.0
+AGES = np.array([0, 1, 2, 3, 7, 8]) * DAY
+
+
+def test_a_label_is_not_known_of_rows_younger_than_its_window() -> None:
+    frame = pl.DataFrame({"click": [0, 1, 0, 1, 0, 1], "buy": [1, 0, 1, None, 0, 1]})
+    labels = {"click": label("click"), "buy": label("buy", window=3 * DAY)}
+    found = read_labels(frame, labels, AGES)
+    np.testing.assert_equal(found["click"], [0, 1, 0, 1, 0, 1])
+    np.testing.assert_equal(found["buy"], [NAN, NAN, NAN, NAN, 0, 1])
+    without = read_labels(frame, labels)
+    np.testing.assert_equal(without["buy"], [1, 0, 1, NAN, 0, 1])
+
+
+@pytest.mark.parametrize("order", list(permutations(CHAIN)))
+def test_later_steps_wait_for_the_windows_of_earlier_ones(order: tuple[str, ...]) -> None:
+    """Not even the zeros of steps that were not reached count: they alone would remain."""
+    chain = CHAIN | {"buy": label("buy", given="click", window=2 * DAY)}
+    frame = FUNNEL.head(6)
+    found = read_labels(frame, {name: chain[name] for name in order}, AGES)
+    np.testing.assert_equal(found["click"], [0, 0, 1, 1, 1, NAN])
+    np.testing.assert_equal(found["buy"], [NAN, NAN, 0, 1, NAN, NAN])
+    np.testing.assert_equal(found["spend"], [NAN, NAN, 0, 5, NAN, NAN])
+    longer = chain | {"click": label("click", window=3 * DAY)}
+    found = read_labels(frame, {name: longer[name] for name in order}, AGES)
+    np.testing.assert_equal(found["click"], [NAN, NAN, NAN, 1, 1, NAN])
+    np.testing.assert_equal(found["spend"], [NAN, NAN, NAN, 5, NAN, NAN])
+
+
 # Weights
 
 

@@ -335,3 +335,38 @@ def test_every_stage_has_all_rows_and_no_time_is_none(make_plan: MakePlan) -> No
     ]
     assert summary["time"] is None
     assert summary["log"] == "a frame"
+
+
+# Labels that are known only some time after their row
+
+LATE = LabelColumn(column="click", where="targets.late", rule="zero_one", window=6.0 * HOUR)
+
+
+def test_a_window_counts_back_from_the_end_of_the_log(make_plan: MakePlan) -> None:
+    """Of twenty rows an hour apart the last is of age 0, and the first six of the end unknown."""
+    plan = make_plan(
+        {"user": "id"}, labels={"click": CLICK, "late": LATE}, time="time", valid="4h", user="user"
+    )
+    prepared = prepare(plan, log().sample(fraction=1, shuffle=True, seed=0).sort("time"))
+    for part, times in ((prepared.train, range(16)), (prepared.valid, range(16, 20))):
+        wanted = [i % 2 if i <= 13 else np.nan for i in times]
+        np.testing.assert_equal(part.label("late"), wanted)
+        assert not np.isnan(part.label("click")).any()
+
+
+def test_frames_and_valid_files_have_ends_of_their_own(make_plan: MakePlan, save: Save) -> None:
+    more: dict[str, Any] = {"labels": {"late": LATE}, "time": "time", "user": "user"}
+    plan = make_plan({"user": "id"}, valid={"file": save("valid.csv", log(10))}, **more)
+    prepared = prepare(plan, log())
+    assert np.isnan(prepared.train.label("late")).tolist() == [False] * 14 + [True] * 6
+    wanted = [False] * 4 + [True] * 6
+    assert np.isnan(prepared.valid.label("late")).tolist() == wanted
+    columns = encode_rows(plan, prepared.statistics, log(10), labelled=True)
+    assert np.isnan(columns.label("late")).tolist() == wanted
+
+
+def test_a_window_longer_than_the_log_is_refused(make_plan: MakePlan) -> None:
+    long = LabelColumn(column="click", where="targets.late", rule="zero_one", window=20.0 * HOUR)
+    plan = make_plan({"user": "id"}, labels={"late": long}, time="time", valid="4h", user="user")
+    with pytest.raises(DataError, match=r"targets\.late\.window: .*oldest is 0\.792 days older"):
+        prepare(plan, log())

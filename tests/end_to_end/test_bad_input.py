@@ -22,7 +22,7 @@ targets.click.scene = 'first'
 targets.like.scene = 'first'
 targets.play.scene = 'second'
 """
-KINDS = "expected 'binary', 'blend', 'duration' or 'number'"
+KINDS = "expected 'amount', 'binary', 'blend', 'duration' or 'number'"
 
 RUN_FILE = {
     "wrong type": (
@@ -68,7 +68,7 @@ RUN_FILE = {
     ),
     "unknown kind of trunk": (
         "trunk.kind = 'mmo'",
-        "trunk.kind: expected 'shared_bottom' ... found 'mmo'.",
+        "trunk.kind: expected 'adatt', 'aitm' ... found 'mmo'.",
     ),
     "no target": (
         "targets.click.kind\ntargets.like.kind\ntargets.play.kind",

@@ -96,6 +96,12 @@ def edited(table: str, key: str, value: object) -> str:
     return json.dumps(settings)
 
 
+def without(target: str) -> str:
+    calibration = json.loads(Path("run/calibration.json").read_text())
+    del calibration["maps"][target]
+    return json.dumps(calibration)
+
+
 BROKEN: dict[str, tuple[str, Callable[[], str | None], int, str]] = {
     "settings of no JSON": ("settings.json", lambda: "{", 2, "run/settings.json: not valid JSON"),
     "settings of a list": ("settings.json", lambda: "[1]", 2, "expected tables, found list."),
@@ -115,6 +121,15 @@ BROKEN: dict[str, tuple[str, Callable[[], str | None], int, str]] = {
     "statistics of nothing": ("statistics.json", lambda: "{}", 1, "run: damaged"),
     "no vocabulary": ("vocabularies/0.parquet", lambda: None, 1, "run: damaged"),
     "broken vocabulary": ("vocabularies/0.parquet", lambda: "PAR1", 1, "run: damaged"),
+    "no calibration": ("calibration.json", lambda: None, 1, "run: damaged"),
+    "calibration of no JSON": ("calibration.json", lambda: "{", 1, "run: damaged"),
+    "calibration of a list": ("calibration.json", lambda: "[]", 1, "run: damaged"),
+    "calibration without a target": (
+        "calibration.json",
+        lambda: without("like"),
+        1,
+        "run: damaged",
+    ),
 }
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.evaluation import charts
-from trimtab.evaluation.charts import Axis, Bin, Interval, Line
+from trimtab.evaluation import charts, reliability
+from trimtab.evaluation.charts import Axis, Interval, Line
+from trimtab.evaluation.reliability import Bin
 
 NAN = float("nan")
 NASTY = '<b>&"x"'
@@ -121,28 +122,12 @@ def test_nothing_measured_says_so() -> None:
     empty = [
         line_chart(),
         line_chart(Line("a", [1, 2], [None, NAN])),
-        charts.reliability_plot([], title="Calibration"),
-        charts.reliability_plot([Bin(None, 0.2, 10)], title="Calibration"),
+        reliability.plot([], title="Calibration"),
+        reliability.plot([Bin(None, 0.2, 10)], title="Calibration"),
         charts.interval_plot([], title="AUC", x_label="AUC", domain=(0, 1)),
         charts.interval_plot([Interval("all", None)], title="AUC", x_label="AUC"),
     ]
     assert all("Nothing was measured" in texts(chart) for chart in empty)
-
-
-def test_reliability_has_one_scale_for_both_axes() -> None:
-    """A perfect bin lies on the diagonal."""
-    chart = charts.reliability_plot(
-        [Bin(0.1, 0.1, 500, 0.08, 0.12), Bin(0.4, 0.3, 500, 0.2, 0.4), Bin(0.5, None)], title="c"
-    )
-    (diagonal,) = shapes(chart, "line", "ideal")
-    start, end = float(diagonal["x1"]), float(diagonal["x2"])
-    bottom, top = float(diagonal["y1"]), float(diagonal["y2"])
-    first, second = shapes(chart, "circle", "dot")
-    share = (float(first["cx"]) - start) / (end - start)
-    assert share == pytest.approx((float(first["cy"]) - bottom) / (top - bottom), abs=0.005)
-    assert float(second["cy"]) == pytest.approx(bottom + (top - bottom) * 0.75, abs=0.1)
-    assert len(shapes(chart, "line", "whisker")) == 2
-    assert "predicted 0.1, observed 0.1, 500 rows" in texts(chart)
 
 
 def test_an_interval_beyond_the_frame_has_an_arrow() -> None:
@@ -167,7 +152,7 @@ def test_every_chart_has_a_title_and_escapes_names() -> None:
             [Line(NASTY, [1, 2], [1, 2]), Line("b", [1, 2], [1, 2])],
             title=NASTY, x_label=NASTY, y_label=NASTY,
         ),
-        charts.reliability_plot([Bin(0.1, 0.1)], title=NASTY, unit=NASTY),
+        reliability.plot([Bin(0.1, 0.1)], title=NASTY, unit=NASTY),
         charts.interval_plot([Interval(NASTY, 0.5)], title=NASTY, x_label=NASTY),
     ]  # fmt: skip
     for chart in drawn:

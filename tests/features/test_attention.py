@@ -90,12 +90,12 @@ def test_the_own_and_first_order_blocks_are_weighed_alike() -> None:
     attention = made.attention["seen"]
     weight = attention.out(attention.score(torch.cat([q.expand(2, 4), k, q - k, q * k], 1)))
     expected = (weight.softmax(0) * seen).sum(0)
-    torch.testing.assert_close(inputs.shared[0, 8:12], expected[:4])
-    torch.testing.assert_close(inputs.own["click"][0, 2], expected[4:6])
+    torch.testing.assert_close(inputs.shared[0, 12:16], expected[:4])
+    torch.testing.assert_close(inputs.own["click"][0, 3], expected[4:6])
 
 
 def test_an_empty_list_gives_zeros_and_one_value_is_itself() -> None:
     inputs, plain = encoder("attention")(batch()), encoder("mean")(batch())
-    assert (inputs.shared[1, 8:12] == 0).all()
+    assert (inputs.shared[1, 12:16] == 0).all()
     torch.testing.assert_close(inputs.shared[2], plain.shared[2])
     assert not torch.allclose(inputs.shared[0], plain.shared[0])

@@ -5,14 +5,15 @@ import torch
 from torch import Tensor
 
 from trimtab.batch import Batch, Ids
-from trimtab.features.encoder import FeatureEncoder, IdFeature
+from trimtab.features.encoder import FeatureEncoder, IdFeature, length_of
 from trimtab.features.inputs import Dense, Inputs
+from trimtab.features.row_wise_adagrad import RowWiseAdagrad
 from trimtab.layers import initialise
 
 TABLES = {"user": 6, "video": 9, "tag": 4}
 SINGLE = [IdFeature(name="user", table="user"), IdFeature(name="video", table="video")]
-HISTORY = IdFeature(name="history", table="video", pool="mean")
-TAGS = IdFeature(name="tags", table="tag", pool="sum")
+HISTORY = IdFeature(name="history", table="video", pool="mean", longest=50)
+TAGS = IdFeature(name="tags", table="tag", pool="sum", longest=3)
 TARGETS = ["click", "like", "play"]
 WIDTH, OWN = 4, 2
 
@@ -23,6 +24,7 @@ def encoder(
     *,
     numbers: int = 0,
     targets: Sequence[str] = TARGETS,
+    width: int = WIDTH,
     own_width: int = OWN,
     first_order: bool = True,
     dropout: float = 0.0,
@@ -34,7 +36,7 @@ def encoder(
         tables={name: rows for name, rows in TABLES.items() if name in used},
         numbers=numbers,
         targets=targets,
-        width=WIDTH,
+        width=width,
         own_width=own_width,
         first_order=first_order,
         deviation=0.5,
@@ -77,6 +79,9 @@ def slow(made: FeatureEncoder, data: Batch, single: Sequence[IdFeature]) -> Inpu
             weight[made.tables.offset[f.table] + data.ids[i, k]] for k, f in enumerate(single)
         ]
         for feature in made.lists:
+            length = min(int(data.lists[feature.name].lengths[i]), feature.longest)
+            pooled.append(weight[made.tables.offset[length_of(feature.name)] + length])
+        for feature in made.lists:
             packed = data.lists[feature.name]
             start = int(packed.lengths[:i].sum())
             mine = packed.values[start : start + int(packed.lengths[i])].tolist()
@@ -86,7 +91,7 @@ def slow(made: FeatureEncoder, data: Batch, single: Sequence[IdFeature]) -> Inpu
             pooled.append(total / max(len(mine), 1) if feature.pool == "mean" else total)
         rows.append(torch.stack(pooled))
     x = torch.stack(rows)
-    first, blocks = 0, {}
+    first, blocks = 0, {"shared": x[:, :, :0]}
     for block, width in made.tables.blocks.items():
         blocks[block] = x[:, :, first : first + width]
         first += width
@@ -158,13 +163,53 @@ def test_only_numbers(own_width: int, first_order: bool) -> None:
     assert all(v.shape == (5, 1) for v in inputs.first_order.values())
 
 
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("own_width", [0, OWN])
+@pytest.mark.parametrize("first_order", [False, True])
+@pytest.mark.parametrize("numbers", [0, 2])
+def test_no_shared_embeddings(numbers: int, first_order: bool, own_width: int, lists: bool) -> None:
+    """With neither numbers nor any embeddings there is nothing to read, and no crash."""
+    pooled, packed = ([HISTORY, TAGS], LISTS["some"]) if lists else ([], {})
+    made = encoder(
+        SINGLE, pooled, numbers=numbers, width=0, own_width=own_width, first_order=first_order
+    )
+    data = batch(SINGLE, packed, numbers=numbers)
+    ours = made(data)
+    assert torch.equal(ours.shared, data.numbers)
+    assert_same(ours, slow(made, data, SINGLE))
+    assert made.out_width == numbers
+    none = batch(SINGLE, {name: [] for name in packed}, numbers=numbers, rows=0)
+    assert made(none).shared.shape == (0, numbers)
+
+
+def test_ids_that_repeat_without_shared_embeddings() -> None:
+    """No distinct ids are multiplied once where there is nothing to multiply."""
+    made, data = encoder(SINGLE, numbers=2, width=0), batch(SINGLE, rows=100, numbers=2)
+    layer = torch.nn.Linear(2, 3).double()
+    torch.testing.assert_close(made(data).x.project(layer), layer(data.numbers))
+    assert_same(made(data), slow(made, data, SINGLE))
+
+
+def test_tables_without_shared_embeddings_are_trained() -> None:
+    made, data = encoder(SINGLE, numbers=2, width=0), batch(SINGLE, rows=5, numbers=2)
+    before = made.tables.weight.detach().clone()
+    optimizer = RowWiseAdagrad(
+        [made.tables.weight], blocks=list(made.tables.blocks.values()), learning_rate=0.1
+    )
+    total(made(data)).backward()
+    optimizer.step()
+    assert made.tables.weight.isfinite().all()
+    assert not torch.equal(made.tables.weight, before)
+    assert optimizer.state[made.tables.weight]["sum"].isfinite().all()
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_no_row_and_one_row(rows: int) -> None:
     made = encoder(SINGLE, [HISTORY, TAGS], numbers=2)
     data = batch(SINGLE, {"history": [[1, 2]] * rows, "tags": [[]] * rows}, rows=rows, numbers=2)
     inputs = made(data)
-    assert inputs.shared.shape == (rows, 4 * WIDTH + 2)
-    assert inputs.own["click"].shape == (rows, 4, OWN)
+    assert inputs.shared.shape == (rows, 6 * WIDTH + 2)
+    assert inputs.own["click"].shape == (rows, 6, OWN)
     assert inputs.first_order["click"].shape == (rows, 1)
     total(inputs).backward()
 
@@ -191,7 +236,7 @@ def test_a_list_adds_into_the_rows_of_the_table_that_it_shares() -> None:
     expected[2] = 1 + 2 / 4
     expected[7] = 1 / 2
     assert made.tables.weight.grad is not None
-    torch.testing.assert_close(made.tables.weight.grad.to_dense(), expected)
+    torch.testing.assert_close(made.tables.weight.grad.to_dense()[:9], expected)
 
 
 def test_features_of_one_table_read_it_at_the_same_rows() -> None:

@@ -115,3 +115,16 @@ def test_killed_while_a_checkpoint_is_written(folder: Path, rename: int) -> None
     process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL
     assert_bit_equal(finish(folder, "killed"), wanted)
+
+
+def test_what_a_balancer_learns_goes_on_too(folder: Path) -> None:
+    with (folder / "run.toml").open("a") as file:
+        file.write('[balancing]\nkind = "famo"\n')
+    wanted = finish(folder, "whole")
+    process = start(["-c", KILL_AT_RENAME, "9", *command(folder, "killed")])
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    assert_bit_equal(finish(folder, "killed"), wanted)
+    last = [load_file(folder / out / "last.safetensors") for out in ("killed", "whole")]
+    assert_bit_equal(*last)
+    assert last[0]["balancer.xi"].any()

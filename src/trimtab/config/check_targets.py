@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from trimtab.config.examined import Examined
 from trimtab.config.findings import Finding, listed, percent, place, short, verb
+from trimtab.data.labels import read_labels
 
 FEW = 100
 """Positives of the training rows under which a target is hardly learnt."""
@@ -23,7 +24,8 @@ frequency at most, in that of the other."""
 EXPECTED = 5
 """Positives that a scene would have at the overall rate, from which having none is no chance."""
 MOST_POSITIVES = 0.9
-"""Share of rows with some behaviour from which a blend has hardly a negative."""
+"""Share of rows with some behaviour from which a blend has hardly a negative; and of labels that
+reach their limit, from which hardly one is known."""
 GENTLE = 10.0
 """Largest weight in the loss that is suggested."""
 
@@ -32,8 +34,10 @@ Values = NDArray[np.float32]
 
 def check_targets(examined: Examined) -> Iterator[Finding]:
     """Yield what is found of the targets."""
-    for name in examined.labels:
-        yield from _label(examined, name)
+    for name, label in examined.labels.items():
+        if not label.where.endswith(".censored_at"):
+            yield from _label(examined, name)
+    yield from _limits(examined)
     yield from _given(examined)
     yield from _steps(examined)
     yield from _blends(examined)
@@ -144,6 +148,22 @@ def _shift(where: str, train: Values, valid: Values) -> Iterator[Finding]:
         what=f"Its mean on valid rows is {ratio:.2f} times that on training rows.",
         advice="Find out what changed between them before trusting either.",
     )
+
+
+def _limits(examined: Examined) -> Iterator[Finding]:
+    """Say how many labels are known only to reach their limit."""
+    for name, label in examined.settings.labels().items():
+        if not label.where.endswith(".censored_at"):
+            continue
+        target, limit = label.where.split(".")[1], read_labels(examined.train, {name: label})[name]
+        seen = examined.train_labels[target]
+        share = float((seen >= limit).sum() / max((~np.isnan(seen)).sum(), 1))
+        yield Finding(
+            severity="note" if 0 < share < MOST_POSITIVES else "warning",
+            where=label.where,
+            what=f"{percent(share)} of the training labels reach it: known to be at least that.",
+            advice="" if 0 < share < MOST_POSITIVES else "Check that both have the same unit.",
+        )
 
 
 def _given(examined: Examined) -> Iterator[Finding]:

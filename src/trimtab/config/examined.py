@@ -60,7 +60,11 @@ class Examined:
             rows=rows,
             train=train,
             valid=valid,
-            labels=settings.labels(),
+            labels={
+                name: label
+                for name, label in settings.labels().items()
+                if not label.where.endswith(".censored_at")  # Known before the outcome.
+            },
         )
 
     @cached_property

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from trimtab.balancing import balancers
+from trimtab.calibration import calibrators
 from trimtab.config.schema import RunSettings
 from trimtab.data.feature import features
 from trimtab.errors import nearest
@@ -19,7 +21,13 @@ from trimtab.trunks import trunks
 
 Place = tuple[str | int, ...]
 
-_KINDS: dict[str, Registry[Any]] = {"features": features, "targets": targets, "trunk": trunks}
+_KINDS: dict[str, Registry[Any]] = {
+    "features": features,
+    "targets": targets,
+    "trunk": trunks,
+    "balancing": balancers,
+    "calibration": calibrators,
+}
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 

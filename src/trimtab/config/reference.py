@@ -11,6 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from trimtab.balancing import balancers
+from trimtab.calibration import calibrators
+from trimtab.config.schema import ReportSettings
 from trimtab.config.training import LossSettings, TrainingSettings
 from trimtab.data.feature import features
 from trimtab.data.number import NumberSettings
@@ -19,6 +22,7 @@ from trimtab.features.settings import EmbeddingSettings
 from trimtab.layers import TowerSettings
 from trimtab.targets import targets
 from trimtab.targets.blend import BlendSettings, PartSettings
+from trimtab.targets.heads import heads
 from trimtab.trunks import trunks
 
 _INTRO = """# The run file
@@ -55,12 +59,16 @@ def tables() -> list[tuple[str, type[BaseModel]]]:
         *parts[: len(list(features))],
         ("`[scenes]`", ScenesSettings),
         *parts[len(list(features)) :],
+        *((f"`head` of a duration or an amount, kind `{kind}`", heads[kind]) for kind in heads),
         ("`of` of a blend, one behaviour", PartSettings),
         ("`[embedding]`", EmbeddingSettings),
         *((f"`[trunk]`, kind `{kind}`", trunks[kind]) for kind in trunks),
         ("`[tower]`", TowerSettings),
         ("`[loss]`", LossSettings),
+        *((f"`[balancing]`, kind `{kind}`", balancers[kind]) for kind in balancers),
         ("`[training]`", TrainingSettings),
+        *((f"`[calibration]`, kind `{kind}`", calibrators[kind]) for kind in calibrators),
+        ("`[report]`", ReportSettings),
     ]
 
 
@@ -91,10 +99,16 @@ def _default(field: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, BaseModel) else (value if value != "" else '""')
+    return (
+        getattr(value, "kind", str(value))
+        if isinstance(value, BaseModel)
+        else (value if value != "" else '""')
+    )
 
 
 def _type(annotation: Any) -> str:
+    if re.search(r"Settings, .*Settings", str(annotation)):  # One of several kinds.
+        return "kind, or table"
     text = getattr(annotation, "__name__", str(annotation))
     text = str(annotation) if "[" in str(annotation) else text
     text = re.sub(r"(typing|trimtab|pydantic|annotated_types)(\.\w+)*\.", "", text)

@@ -1,18 +1,20 @@
 """The run file: what a user may write, assembled from the settings of every part."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from torch import nn
 
+from trimtab.balancing import FixedSettings, balancers
+from trimtab.calibration import PlattSettings, calibrators
 from trimtab.config.training import LossSettings, TrainingSettings
 from trimtab.data.feature import features
 from trimtab.data.labels import LabelColumn
 from trimtab.data.prepare import DataPlan
 from trimtab.data.scenes import ALL, OTHER
 from trimtab.data.settings import DataSettings, ScenesSettings
-from trimtab.errors import nearest
+from trimtab.errors import SettingsError, nearest
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.layers import TowerSettings
 from trimtab.settings import Settings
@@ -22,7 +24,21 @@ from trimtab.trunks import SharedBottomSettings, trunks
 AnyFeature: Any = features.union()
 AnyTarget: Any = targets.union()
 AnyTrunk: Any = trunks.union()
+AnyBalancer: Any = balancers.union()
+AnyCalibration: Any = Annotated[
+    calibrators.union(),
+    BeforeValidator(lambda table: {"kind": "platt"} | table if isinstance(table, dict) else table),
+]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+class ReportSettings(Settings):
+    """What the report of a run holds."""
+
+    importance: bool = True
+    """Whether to measure which features carry each target, after training."""
+    importance_rows: PositiveInt = 20_000
+    """Held-out rows to measure it on, at most."""
 
 
 class RunSettings(Settings):
@@ -36,13 +52,18 @@ class RunSettings(Settings):
     trunk: AnyTrunk = SharedBottomSettings()
     tower: TowerSettings = TowerSettings()
     loss: LossSettings = LossSettings()
+    balancing: AnyBalancer = FixedSettings()
     training: TrainingSettings = TrainingSettings()
+    calibration: AnyCalibration = PlattSettings()
+    report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> "RunSettings":
         problems = [*self._names(), *self._funnels(), *self._places(), *self._shares()]
+        problems += [*self._windows(), *self._groups(), *self._trunk(), *self._typical()]
         for name, target in self.targets.items():
             problems += target.problems(name, self.targets)
+        problems += self.balancing.problems({n: t.weight for n, t in self.targets.items()})
         if not any(target.weight > 0 for target in self.targets.values()):
             problems.append("targets: every weight is 0, so there is nothing to learn")
         if self.scenes and not any(self.scenes.weights.get(s, 1) for s in self.scene_names()):
@@ -63,6 +84,14 @@ class RunSettings(Settings):
             for place, names in named.items()
             for name in names
             if not _NAME.fullmatch(name) or hasattr(taken, name)
+        ]
+
+    def _typical(self) -> list[str]:
+        """Keep names free for the typical values beside quantities."""
+        return [
+            f"targets.{taken}: the typical value of {name!r} has this name; choose another"
+            for name in self.targets
+            if (taken := f"{name}_typical") in self.targets
         ]
 
     def _funnels(self) -> list[str]:
@@ -149,6 +178,36 @@ class RunSettings(Settings):
         """Say whether a feature has one id a row, in a table."""
         found = self.features.get(feature or "")
         return found is not None and found.pooling() is None and found.table("") is not None
+
+    def _windows(self) -> list[str]:
+        """Check that there is a time where a label is known only some time after its row."""
+        return [
+            f"{label.where}.window: needs data.time, the column with the time of the row"
+            for label in self.labels().values()
+            if label.window is not None and self.data.time is None
+        ]
+
+    def _groups(self) -> list[str]:
+        """Check the number features that targets are grouped by."""
+        problems = []
+        for name, target in self.targets.items():
+            by = target.build(name, self.targets).by
+            numbers = [n for n, feature in self.features.items() if feature.table(n) is None]
+            if by is not None and by not in numbers:
+                near = nearest(by, numbers) if numbers else "The run file has none"
+                problems.append(
+                    f"targets.{name}.head.by: {by!r} is no number feature (with another scale than "
+                    f"'quantile', which makes ids). {near}"
+                )
+        return problems
+
+    def _trunk(self) -> list[str]:
+        """Check the targets that the trunk names."""
+        try:
+            self.tasks()
+        except SettingsError as error:
+            return [str(error)]
+        return []
 
     def ancestors(self, name: str) -> list[str]:
         """Return the steps before a target, nearest first; stops after one round of a cycle."""

@@ -70,6 +70,18 @@ class Columns:
             lengths=torch.from_numpy(lengths),
         )
 
+    def part(self, start: int, stop: int) -> "Columns":
+        """Return the rows from ``start`` up to ``stop``; nothing is copied."""
+        lists = {f"offsets.{i}": stop + 1 for i in range(len(self.names.lists))}
+        whole = {f"values.{i}" for i in range(len(self.names.lists))}
+        return Columns(
+            names=self.names,
+            arrays={
+                name: array if name in whole else array[start : lists.get(name, stop)]
+                for name, array in self.arrays.items()
+            },
+        )
+
     @cached_property
     def fingerprint(self) -> str:
         """A checksum of every array: the same rows in the same order give the same one."""

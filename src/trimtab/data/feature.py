@@ -77,6 +77,10 @@ class FeatureSettings(Settings, ABC):
         """Return how the embeddings of a row's list are pooled, or None for a single value."""
         return None
 
+    def longest(self) -> int:
+        """Return the most values that a row's list keeps; 0 where a row has a single value."""
+        return 0
+
     def asks(self) -> str | None:
         """Return the single id feature that the row's list is weighed by, or None."""
         return None

@@ -51,6 +51,10 @@ class IdsSettings(FeatureSettings):
         """Return how lists are pooled."""
         return self.pool
 
+    def longest(self) -> int:
+        """Return the most values that a row's list keeps."""
+        return self.last
+
     def asks(self) -> str | None:
         """Return the feature whose table is shared, where the list is weighed by it."""
         return self.shares if self.pool == "attention" else None

@@ -37,6 +37,8 @@ class LabelColumn:
         Value that counts as 1, every other as 0; None where the column is numeric already.
     given
         Label of the earlier step: where that is 0 and this one is null, this one is 0.
+    window
+        Seconds after its row within which it may still happen: it is not known of younger rows.
     """
 
     column: str
@@ -44,10 +46,23 @@ class LabelColumn:
     rule: str
     positive: Scalar | None = None
     given: str | None = None
+    window: float | None = None
 
 
-def read_labels(frame: pl.DataFrame, labels: Mapping[str, LabelColumn]) -> dict[str, Values]:
+def read_labels(
+    frame: pl.DataFrame,
+    labels: Mapping[str, LabelColumn],
+    age: NDArray[np.float64] | None = None,
+) -> dict[str, Values]:
     """Read every label of every row; null and NaN become NaN.
+
+    Parameters
+    ----------
+    age
+        Seconds from each row to the end of the log. A label, whatever it is, becomes NaN where
+        its own window or that of a step before it is longer: of young rows only what happened
+        early is in the log, so that positives alone would be too many and zeros too few to trust.
+        Without it, labels are taken as they stand.
 
     Raises
     ------
@@ -58,7 +73,17 @@ def read_labels(frame: pl.DataFrame, labels: Mapping[str, LabelColumn]) -> dict[
     done: set[str] = set()
     for name in labels:
         _fill(name, labels, values, done)
+    if age is not None:
+        for name in labels:
+            values[name][age < _window(name, labels)] = np.nan
     return values
+
+
+def _window(name: str, labels: Mapping[str, LabelColumn]) -> float:
+    """Return the longest window of a label and of the steps before it, in seconds."""
+    label = labels[name]
+    before = 0.0 if label.given is None else _window(label.given, labels)
+    return max(label.window or 0.0, before)
 
 
 def _fill(

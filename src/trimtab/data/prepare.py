@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trimtab.data import cache
 from trimtab.data.columns import Columns
@@ -19,6 +20,8 @@ from trimtab.data.settings import DataSettings, InFile, ScenesSettings
 from trimtab.data.split import instants, split
 from trimtab.data.statistics import Statistics, raw_column
 from trimtab.errors import DataError
+
+Seconds = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,9 @@ def encode_rows(plan: DataPlan, statistics: Statistics, frame: Any, *, labelled:
     data = plan.data
     rows = read(str(frame)) if isinstance(frame, str | Path) else as_frame(frame)
     if labelled:
-        return statistics.columns(raw_rows(data, rows)[0], plan.labels, plan.weights, data.user)
+        rows, _ = raw_rows(data, rows)
+        age = _age(plan, rows, log=rows)
+        return statistics.columns(rows, plan.labels, plan.weights, data.user, age)
     rows = join(rows, data.join)
     return statistics.columns(rows, {}, {}, data.user if data.user in rows.columns else None)
 
@@ -107,10 +112,15 @@ def _encode(plan: DataPlan, frame: Any) -> Prepared:
     for name, feature in plan.features.items():
         feature.check(raw_column(rows, name, feature))
     train, valid = split(rows, data, extend=lambda more: raw_rows(data, more)[0])
+    ages = (
+        _age(plan, train, log=rows),
+        _age(plan, valid, log=valid if isinstance(data.valid, InFile) else rows),
+    )
+    _require_known(plan, ages[0])
     statistics = Statistics.learn(plan.features, plan.scenes, train)
     encoded = (
-        statistics.columns(train, plan.labels, plan.weights, data.user),
-        statistics.columns(valid, plan.labels, plan.weights, data.user),
+        statistics.columns(train, plan.labels, plan.weights, data.user, ages[0]),
+        statistics.columns(valid, plan.labels, plan.weights, data.user, ages[1]),
     )
     return Prepared(
         train=encoded[0],
@@ -122,6 +132,28 @@ def _encode(plan: DataPlan, frame: Any) -> Prepared:
             **_summary(plan, statistics, (train, valid), encoded),
         },
     )
+
+
+def _age(plan: DataPlan, rows: pl.DataFrame, *, log: pl.DataFrame) -> Seconds | None:
+    """Return the seconds from each row to the last row of its log; None where no label asks."""
+    data = plan.data
+    if all(label.window is None for label in plan.labels.values()):
+        return None
+    times, of_log = (
+        instants(require(frame, data.time or "", "data.time"), "data.time", data.time_zone)
+        for frame in (rows, log)
+    )
+    return (int(of_log.max()) - times.to_numpy().astype(np.float64)) / 1e6  # type: ignore[arg-type]
+
+
+def _require_known(plan: DataPlan, age: Seconds | None) -> None:
+    """Refuse a window within which all training rows are."""
+    for label in plan.labels.values():
+        if age is not None and label.window is not None and (age < label.window).all():
+            raise DataError(
+                f"{label.where}.window: no training row is that much older than the end of the "
+                f"log; the oldest is {age.max() / 86400:.3g} days older. Make the window shorter."
+            )
 
 
 def _from_cache(plan: DataPlan, place: Path) -> Prepared | None:

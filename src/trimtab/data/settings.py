@@ -21,6 +21,12 @@ _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(d|h|m|s)\s*$")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of a stretch of time such as ``"2d"`` or ``"12h"``; None for no such."""
+    span = _DURATION.match(text)
+    return float(span[1]) * _SECONDS[span[2]] if span else None
+
+
 class JoinSettings(Settings):
     """One side table: each row of the log takes the columns of the row with the same key."""
 
@@ -105,9 +111,8 @@ def _long_form(value: Any) -> dict[str, Any]:
         return {"since": value}
     if not isinstance(value, str):
         return {}
-    span = _DURATION.match(value)
-    if span:
-        seconds = float(span[1]) * _SECONDS[span[2]]
+    seconds = seconds_of(value)
+    if seconds is not None:
         return {"last": timedelta(seconds=min(seconds, timedelta.max.total_seconds() / 2))}
     try:
         return {"since": datetime.fromisoformat(value)}

@@ -73,8 +73,14 @@ class Statistics:
         labels: Mapping[str, LabelColumn],
         weights: Mapping[str, str],
         user: str | None,
+        age: NDArray[np.float64] | None = None,
     ) -> Columns:
         """Encode raw rows, with their labels and weights (none of either for new rows).
+
+        Parameters
+        ----------
+        age
+            Seconds from each row to the end of the log, which labels with a window ask for.
 
         Raises
         ------
@@ -87,7 +93,7 @@ class Statistics:
         stacks: dict[str, tuple[Mapping[str, NDArray[np.generic]], type]] = {
             "ids": ({k: v for one in encoded for k, v in one.ids.items()}, np.int32),
             "numbers": ({k: v for one in encoded for k, v in one.numbers.items()}, np.float32),
-            "labels": (read_labels(frame, labels), np.float32),
+            "labels": (read_labels(frame, labels, age), np.float32),
             "weights": (read_weights(frame, weights), np.float32),
         }
         for kind, (columns, dtype) in stacks.items():

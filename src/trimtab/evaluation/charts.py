@@ -33,16 +33,6 @@ class Line(NamedTuple):
         return [(x, y) for x, y in pairs if x is not None and y is not None]
 
 
-class Bin(NamedTuple):
-    """Rows with similar predictions: their mean prediction and what happened, with its range."""
-
-    predicted: float | None
-    observed: float | None
-    rows: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
 class Interval(NamedTuple):
     """One line of an interval plot; `faint` draws it grey, for values not to be relied on."""
 
@@ -85,6 +75,11 @@ def finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
+def number(value: object) -> float | None:
+    """Return what a report holds as a float, or ``None`` where that is no finite number."""
+    return finite(value) if isinstance(value, int | float) else None
+
+
 def spelled(value: float, form: str = ".4g") -> str:
     """Write a number, with a true minus sign."""
     return format(value, form).replace("-", "\u2212")
@@ -117,21 +112,25 @@ def element(name: str, *children: str, **attributes: object) -> Markup:
     return Markup("<{0}{1}>{2}</{0}>").format(name, written, Markup("").join(children))
 
 
-def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> Markup:
-    return element("text", text, x=x, y=y, class_=style or "tick", text_anchor=anchor)
+def text(x: float, y: float, written: str, style: str = "", anchor: str = "start") -> Markup:
+    """Write a text."""
+    return element("text", written, x=x, y=y, class_=style or "tick", text_anchor=anchor)
 
 
-def _rule(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
+def rule(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
+    """Draw a straight line."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=style)
 
 
-def _dot(x: float, y: float, says: str, radius: float = 2.4, style: str = "dot") -> Markup:
+def dot(x: float, y: float, says: str, radius: float = 2.4, style: str = "dot") -> Markup:
+    """Draw a point that tells its numbers when one points at it."""
     return element("circle", element("title", says), cx=x, cy=y, r=radius, class_=style)
 
 
-def _svg(title: str, width: float, height: float, parts: Sequence[str]) -> Markup:
+def svg(title: str, width: float, height: float, parts: Sequence[str]) -> Markup:
+    """Put the parts of a chart into its picture."""
     box = f"0 0 {width:g} {height:g}"
-    shown = parts or [_text(width / 2, height / 2, "Nothing was measured", "label", "middle")]
+    shown = parts or [text(width / 2, height / 2, "Nothing was measured", "label", "middle")]
     return element("svg", element("title", title), *shown, viewBox=box, role="img", class_="chart")
 
 
@@ -142,19 +141,19 @@ def _name(x: float, y: float, name: str) -> Markup:
 
 
 def _x_axis(x: Axis, y: float, label: str) -> list[Markup]:
-    parts = [_rule(x.start, y, x.end, y, "axis")]
-    for value, text in zip(x.ticks, x.labels(), strict=True):
-        parts.append(_rule(x(value), y, x(value), y + 4, "axis"))
-        parts.append(_text(x(value), y + 16, text, anchor="middle"))
-    return [*parts, _text((x.start + x.end) / 2, y + 32, label, "label", "middle")]
+    parts = [rule(x.start, y, x.end, y, "axis")]
+    for value, written in zip(x.ticks, x.labels(), strict=True):
+        parts.append(rule(x(value), y, x(value), y + 4, "axis"))
+        parts.append(text(x(value), y + 16, written, anchor="middle"))
+    return [*parts, text((x.start + x.end) / 2, y + 32, label, "label", "middle")]
 
 
-def _frame(x: Axis, y: Axis, x_label: str, y_label: str) -> list[Markup]:
+def frame(x: Axis, y: Axis, x_label: str, y_label: str) -> list[Markup]:
     """Draw the horizontal grid, the tick labels of both axes and what they measure."""
-    parts = [_text(0, y.end - 13, y_label, "label")]
+    parts = [text(0, y.end - 13, y_label, "label")]
     for value, label in zip(y.ticks, y.labels(), strict=True):
-        parts.append(_rule(x.start, y(value), x.end, y(value), "grid"))
-        parts.append(_text(x.start - 7, y(value) + 3.8, label, anchor="end"))
+        parts.append(rule(x.start, y(value), x.end, y(value), "grid"))
+        parts.append(text(x.start - 7, y(value) + 3.8, label, anchor="end"))
     return [*parts, *_x_axis(x, y.start, x_label)]
 
 
@@ -179,11 +178,12 @@ def _draw(line: Line, x: Axis, y: Axis, mark: float | None) -> Markup:
         if len(points) <= _DOTTED_POINTS or a == mark:
             style, radius = ("best", 4.2) if a == mark else ("dot", 2.0)
             says = f"{line.name}, {spelled(a)}: {spelled(b)}"
-            dots.append(_dot(x(a), y(b), says, radius, style))
-    return element("g", element("path", d=path, class_="line"), *dots, class_=_colour(line.slot))
+            dots.append(dot(x(a), y(b), says, radius, style))
+    return element("g", element("path", d=path, class_="line"), *dots, class_=colour(line.slot))
 
 
-def _colour(slot: int) -> str:
+def colour(slot: int) -> str:
+    """Return the classes of a slot's colour."""
     return "ink" if slot < 0 else f"s{slot % COLOURS}" + (" again" if slot >= COLOURS else "")
 
 
@@ -193,9 +193,9 @@ def _names(lines: Sequence[Line], x: Axis, y: Axis) -> list[Markup]:
     places = _spread([y(point[1]) for point in last], y.end, y.start)
     parts = []
     for line, point, place in zip(lines, last, places, strict=True):
-        lead = _rule(x(point[0]) + 5, y(point[1]), x.end + 9, place, "lead")
+        lead = rule(x(point[0]) + 5, y(point[1]), x.end + 9, place, "lead")
         name = _name(x.end + 12, place + 3.8, line.name)
-        parts.append(element("g", lead, name, class_=f"series {_colour(line.slot)}"))
+        parts.append(element("g", lead, name, class_=f"series {colour(line.slot)}"))
     return parts
 
 
@@ -216,63 +216,37 @@ def line_chart(
     drawn = [line for line in lines if line.points()]
     points = [point for line in drawn for point in line.points()]
     if not points:
-        return _svg(title, width, height, [])
+        return svg(title, width, height, [])
     y = Axis.over((p[1] for p in points), start=height - 38, end=30)
     left = 12 + 6.4 * max(map(len, y.labels()))
     measured = (finite(value) for line in drawn for value in line.x)
     names = 7.0 * max(min(len(line.name), _LETTERS) for line in drawn)
     end = width - (14 if len(lines) == 1 else 16 + names)
     x = Axis.over((v for v in measured if v is not None), start=left, end=end)
-    parts = _frame(x, y, x_label, y_label)
+    parts = frame(x, y, x_label, y_label)
     if mark is not None:
         offset, anchor = (-4, "end") if x(mark) > x.end - 30 else (4, "start")
-        parts.append(_rule(x(mark), y.start, x(mark), y.end - 4, "mark"))
-        parts.append(_text(x(mark) + offset, y.end - 1, "best", "marked", anchor))
+        parts.append(rule(x(mark), y.start, x(mark), y.end - 4, "mark"))
+        parts.append(text(x(mark) + offset, y.end - 1, "best", "marked", anchor))
     parts += [_draw(line, x, y, mark) for line in drawn]
     parts += _names(drawn, x, y) if len(lines) > 1 else []
-    return _svg(title, width, height, parts)
-
-
-def reliability_plot(bins: Sequence[Bin], *, title: str, unit: str = "", slot: int = 0) -> Markup:
-    """Draw what happened against what was predicted, a point a bin; the diagonal is ideal."""
-    size = 270.0
-    pairs = [(finite(b.predicted), finite(b.observed), b) for b in bins]
-    points = [(p, o, b) for p, o, b in pairs if p is not None and o is not None]
-    if not points:
-        return _svg(title, size, size, [])
-    y = Axis.over([0.0, *(v for p in points for v in p[:2])], start=size - 38, end=30, count=4)
-    left = 12 + 6.4 * max(map(len, y.labels()))
-    x = Axis(y.ticks, left, size - 12)
-    suffix = f" ({unit})" if unit else ""
-    parts = _frame(x, y, f"predicted{suffix}", f"observed{suffix}")
-    parts.append(_rule(x.start, y.start, x.end, y.end, "ideal"))
-    parts.append(_text(x.start + 6, y.end + 14, "predicts too low", "hint"))
-    parts.append(_text(x.end - 2, y.start - 7, "predicts too high", "hint", "end"))
-    drawn = []
-    for predicted, observed, group in points:
-        low, high = finite(group.low), finite(group.high)
-        if low is not None and high is not None:
-            drawn.append(_rule(x(predicted), y(low), x(predicted), y(high), "whisker"))
-        rows = "" if finite(group.rows) is None else f", {group.rows:,.0f} rows"
-        says = f"predicted {spelled(predicted)}, observed {spelled(observed)}{rows}"
-        drawn.append(_dot(x(predicted), y(observed), says, 3.0))
-    return _svg(title, size, size, [*parts, element("g", *drawn, class_=_colour(slot))])
+    return svg(title, width, height, parts)
 
 
 def _whisker(row: Interval, x: Axis, y: float) -> list[Markup]:
     """Draw one interval with its dot; an arrow head says that it goes on beyond the frame."""
     value, low, high = finite(row.value), finite(row.low), finite(row.high)
     if value is None:
-        return [_text(x.start, y + 3.8, "undefined", "hint")]
+        return [text(x.start, y + 3.8, "undefined", "hint")]
     parts, says = [], f"{row.label}: {spelled(value)}"
     if low is not None and high is not None:
         says += f" ({spelled(low)} to {spelled(high)})"
-        parts.append(_rule(x(low), y, x(high), y, "whisker"))
+        parts.append(rule(x(low), y, x(high), y, "whisker"))
         for beyond, end, back in ((low < x.ticks[0], x.start, 4), (high > x.ticks[-1], x.end, -4)):
             arrow = f"M{end + back:.1f} {y - 3:.1f}l{-back} 3l{back} 3"
             parts += [element("path", d=arrow, class_="tip")] if beyond else []
-    parts.append(_dot(x(value), y, says, 3.6))
-    parts.append(_text(x.end + 42, y + 3.8, spelled(value, ".3f"), "value", "end"))
+    parts.append(dot(x(value), y, says, 3.6))
+    parts.append(text(x.end + 42, y + 3.8, spelled(value, ".3f"), "value", "end"))
     return parts
 
 
@@ -285,16 +259,16 @@ def interval_plot(
     known = (n for row in rows for n in map(finite, row[1:4]))
     reach = list(domain or (n for n in known if n is not None))
     if not reach or not rows:
-        return _svg(title, width, max(bottom, 60.0), [])
+        return svg(title, width, max(bottom, 60.0), [])
     left = 16 + 6.2 * max(min(len(row.label), _LETTERS) for row in rows)
     x = Axis.over(reach, start=left, end=width - 48, count=4)
-    parts = [_rule(x(tick), top, x(tick), bottom, "grid") for tick in x.ticks]
+    parts = [rule(x(tick), top, x(tick), bottom, "grid") for tick in x.ticks]
     parts += _x_axis(x, bottom, x_label)
     reference = finite(rows[0].value)
     if reference is not None:
-        parts.append(_rule(x(reference), top, x(reference), bottom, "mark"))
+        parts.append(rule(x(reference), top, x(reference), bottom, "mark"))
     for place, row in enumerate(rows):
         y = top + step * (place + 0.5)
-        style = "faint" if row.faint else _colour(slot)
+        style = "faint" if row.faint else colour(slot)
         parts.append(element("g", _name(0, y + 3.8, row.label), *_whisker(row, x, y), class_=style))
-    return _svg(title, width, bottom + 38, parts)
+    return svg(title, width, bottom + 38, parts)

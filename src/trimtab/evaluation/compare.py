@@ -42,5 +42,6 @@ def _target(name: str, first: Evaluation, second: Evaluation) -> dict[str, Any]:
         raise InputError(f"target {name!r} does not have the same labels in the two runs.")
     users = UserBootstrap(first.columns.arrays["user"][rows])
     measure = MEASURES[first.model.targets[name].measure]
-    predictions = (first.predictions[name][rows], second.predictions[name][rows])
-    return measure.differences(label, *predictions, users)
+    predictions = (first.order(name)[rows], second.order(name)[rows])
+    levels = (first.levels[name][rows], second.levels[name][rows])
+    return measure.differences(label, *predictions, users, levels)

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.calibration import Calibration, CalibratorSettings, Outcomes, cross_fit
 from trimtab.data.columns import Columns
 from trimtab.evaluation import metrics
 from trimtab.evaluation.intervals import UserBootstrap
-from trimtab.evaluation.measures import MEASURES
-from trimtab.evaluation.predict import observed_labels, predict
+from trimtab.evaluation.measures import MEASURES, Measure
+from trimtab.evaluation.outcomes import outcomes
+from trimtab.evaluation.predict import observed_labels, order_of, predict
 from trimtab.model import RankingModel
 
 Values = NDArray[np.float32]
@@ -25,12 +27,16 @@ class Evaluation:
     labels, predictions
         Target to what happened and to what was predicted, over all rows; NaN where either is
         not known. ``predictions`` holds ``b_given_a`` beside a conditional target too.
+    before, levels
+        The model's own predictions, not yet calibrated; and predictions for what is measured of
+        their level, not of their order alone: see ``calibrate``.
     """
 
     def __init__(self, model: RankingModel, columns: Columns) -> None:
         self.model = model
         self.columns = columns
-        self.predictions = predict(model, columns)
+        self.before = predict(model, columns)
+        self.predictions = self.levels = self.before
         self.labels = observed_labels(model, columns)
         nothing = np.float32(np.nan)
         for name, parent in model.given.items():
@@ -42,10 +48,39 @@ class Evaluation:
         for name, scenes in zip(model.targets, present, strict=True):
             self.labels[name] = np.where(scenes[scene], self.labels[name], nothing)
 
+    def calibrate(
+        self, calibration: Calibration, settings: CalibratorSettings | None = None
+    ) -> None:
+        """Calibrate the predictions.
+
+        Parameters
+        ----------
+        settings
+            How the maps were fitted, where that was on these very rows: then levels are measured
+            with maps that do not know the row. Orders are not: they are the same under any map of
+            a scene, while levels that differ between parts of the rows would blur them.
+        """
+        self.predictions = calibration(self.before, self.columns.arrays["scene"])
+        self.levels = self.predictions
+        if settings is not None:
+            self.levels = cross_fit(settings, self.outcomes())
+
+    def outcomes(self) -> Outcomes:
+        """Return the model's own predictions beside what happened, to fit a calibration on."""
+        return outcomes(self.model, self.columns, self.before, self.labels)
+
+    def order(self, name: str) -> Values:
+        """Return the predictions that rows are put in order by: of a quantity the typical ones."""
+        return order_of(name, self.predictions)
+
+    def orders(self) -> dict[str, Values]:
+        """Return what each target puts the rows in order by."""
+        return {name: self.order(name) for name in self.model.targets}
+
     def ranks(self) -> dict[str, float]:
         """Return each target's ranking metric: AUC, XAUC or utility."""
         return {
-            name: MEASURES[target.measure].rank(self.labels[name], self.predictions[name])
+            name: MEASURES[target.measure].rank(self.labels[name], self.order(name))
             for name, target in self.model.targets.items()
         }
 
@@ -60,18 +95,22 @@ class Evaluation:
         whole = self._targets(everything, list(self.model.targets))
         return finite({"rows": len(self.columns), "targets": whole, "scenes": scenes})
 
-    def reliability(self) -> dict[str, dict[str, list[float]]]:
-        """Return the calibration curve of every target that is a probability."""
+    def reliability(self) -> dict[str, dict[str, Any]]:
+        """Return the calibration curve of every probability, and under ``before`` the model's."""
         curves = {}
         for name, target in self.model.targets.items():
             if target.measure == "probability" and np.isfinite(self.labels[name]).any():
-                curve = metrics.reliability(self.labels[name], self.predictions[name])
-                curves[name] = {
-                    "predicted": curve.predicted.tolist(),
-                    "observed": curve.observed.tolist(),
-                    "rows": curve.rows.tolist(),
-                }
+                curves[name] = self._curve(name, self.levels)
+                curves[name]["before"] = self._curve(name, self.before)
         return curves
+
+    def _curve(self, name: str, predictions: Mapping[str, Values]) -> dict[str, Any]:
+        curve = metrics.reliability(self.labels[name], predictions[name])
+        return {
+            "predicted": curve.predicted.tolist(),
+            "observed": curve.observed.tolist(),
+            "rows": curve.rows.tolist(),
+        }
 
     def _targets(self, rows: NDArray[np.bool_], names: list[str]) -> dict[str, Any]:
         return {name: self._target(name, rows) for name in names}
@@ -82,18 +121,32 @@ class Evaluation:
         rows = rows & ~np.isnan(self.labels[name])
         label, prediction, users = self._part(name, rows)
         report: dict[str, Any] = {"kind": target.kind, "rows": len(label)}
-        report |= measure.all_rows(label, prediction, users)
+        level = self.levels[name][rows]
+        report |= measure.all_rows(label, prediction, users, level)
+        report |= _sums(measure, label, level, self.before[name][rows], users)
         parent = self.model.given.get(name)
         if parent is not None:
             happened = rows & (self.labels[parent] == 1)
             label, _, users = self._part(name, happened)
-            given = self.predictions[f"{name}_given_{parent}"][happened]
+            given = self.order(f"{name}_given_{parent}")[happened]
             report |= {"given": parent} | measure.where_given(label, given, users)
         return report
 
     def _part(self, name: str, rows: NDArray[np.bool_]) -> tuple[Values, Values, UserBootstrap]:
         users = self.columns.arrays["user"][rows]
-        return self.labels[name][rows], self.predictions[name][rows], UserBootstrap(users)
+        return self.labels[name][rows], self.order(name)[rows], UserBootstrap(users)
+
+
+def _sums(
+    measure: Measure, label: Values, level: Values, before: Values, users: UserBootstrap
+) -> dict[str, Any]:
+    """Return the interval of PCOC, and what was off before the predictions were calibrated."""
+    off = {key: measure.others[key] for key in ("pcoc", "ece") if key in measure.others}
+    report: dict[str, Any] = {f"{key}_before": of(label, before) for key, of in off.items()}
+    if "pcoc" in off:
+        predicted, happened = (users.mean(label, values) for values in (level, label))
+        report["pcoc_interval"] = list(users.interval(metrics.ratio(predicted, happened)))
+    return report
 
 
 def finite(report: Mapping[str, Any]) -> dict[str, Any]:

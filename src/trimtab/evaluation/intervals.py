@@ -164,9 +164,16 @@ class UserBootstrap:
         columns = [
             np.bincount(users, weights=column, minlength=people) for column in (above, below)
         ]
-        chunks = self._draws(people, rows=people)
-        sums = np.concatenate([draws.astype(np.float64) @ np.stack(columns, 1) for draws in chunks])
+        sums = self.totals(np.stack(columns, 1))
         return ratio(sums[:, 0], sums[:, 1])
+
+    def totals(self, columns: Floats) -> Floats:
+        """Sum columns over the users in every resample: [users, any] to [resamples, any].
+
+        The users are numbered as in `groups`.
+        """
+        chunks = self._draws(len(columns), rows=len(columns))
+        return np.concatenate([draws.astype(np.float64) @ columns for draws in chunks])
 
     def _each(
         self, statistic: Callable[[Floats], Floats], weight: Floats, users: Codes, *, among: Codes

@@ -21,10 +21,13 @@ class Metric:
     ----------
     value, resampled
         Both of (label, prediction, users); the second gives a value a resample.
+    of_level
+        Whether it is of the level of the predictions, not of their order alone.
     """
 
     value: Callable[[Values, Values, UserBootstrap], float]
     resampled: Callable[[Values, Values, UserBootstrap], NDArray[np.float64]]
+    of_level: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +52,28 @@ class Measure:
         """Return the ranking metric alone."""
         return self.metrics[self.ranking].value(label, prediction, UserBootstrap())
 
-    def all_rows(self, label: Values, prediction: Values, users: UserBootstrap) -> Report:
-        """Return every metric, and the intervals of those that have one."""
+    def all_rows(
+        self,
+        label: Values,
+        prediction: Values,
+        users: UserBootstrap,
+        level: Values | None = None,
+    ) -> Report:
+        """Return every metric, and the intervals of those that have one.
+
+        Parameters
+        ----------
+        level
+            Predictions for the metrics that are not of order alone, where they are others.
+        """
         report: Report = {}
+        level = prediction if level is None else level
         for name, metric in self.metrics.items():
-            report[name] = metric.value(label, prediction, users)
-            low, high = users.interval(metric.resampled(label, prediction, users))
+            measured = level if metric.of_level else prediction
+            report[name] = metric.value(label, measured, users)
+            low, high = users.interval(metric.resampled(label, measured, users))
             report[f"{name}_interval"] = [low, high]
-        return report | {name: other(label, prediction) for name, other in self.others.items()}
+        return report | {name: other(label, level) for name, other in self.others.items()}
 
     def where_given(self, label: Values, prediction: Values, users: UserBootstrap) -> Report:
         """Return the ranking metric over the rows where the earlier step happened."""
@@ -68,13 +85,25 @@ class Measure:
         }
 
     def differences(
-        self, label: Values, first: Values, second: Values, users: UserBootstrap
+        self,
+        label: Values,
+        first: Values,
+        second: Values,
+        users: UserBootstrap,
+        levels: tuple[Values, Values] | None = None,
     ) -> dict[str, Report]:
-        """Return second minus first of every metric, on the same rows and the same resamples."""
+        """Return second minus first of every metric, on the same rows and the same resamples.
+
+        Parameters
+        ----------
+        levels
+            Predictions for the metrics that are not of order alone, where they are others.
+        """
         found: dict[str, Report] = {}
         for name, metric in self.metrics.items():
-            values = [metric.value(label, prediction, users) for prediction in (first, second)]
-            draws = [metric.resampled(label, prediction, users) for prediction in (first, second)]
+            both = levels if levels and metric.of_level else (first, second)
+            values = [metric.value(label, prediction, users) for prediction in both]
+            draws = [metric.resampled(label, prediction, users) for prediction in both]
             low, high = users.interval(draws[1] - draws[0])
             found[name] = {
                 "first": values[0],
@@ -111,6 +140,7 @@ MEASURES = {
             "logloss": Metric(
                 lambda y, p, users: metrics.log_loss(y, p),
                 lambda y, p, users: users.mean(y, metrics.row_log_loss(y, p)),
+                of_level=True,
             ),
         },
         others={

@@ -1,20 +1,30 @@
 """A model's predictions of encoded rows, as arrays."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trimtab.calibration import Calibration
 from trimtab.data.columns import Columns
 from trimtab.errors import RunError
-from trimtab.model import RankingModel
+from trimtab.model import RankingModel, typical_of
 
 ROWS = 16384
 """Rows of a batch; the largest that stays in a processor's cache, nearly."""
 
 
 @torch.no_grad()
-def predict(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float32]]:
+def predict(
+    model: RankingModel, columns: Columns, calibration: Calibration | None = None
+) -> dict[str, NDArray[np.float32]]:
     """Return each prediction of every row, NaN where the row's scene does not have the target.
+
+    Parameters
+    ----------
+    calibration
+        Maps that calibrate the predictions; none for the model's own ones.
 
     Raises
     ------
@@ -25,6 +35,7 @@ def predict(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float
     training = model.training
     model.eval()
     target_of = {f"{b}_given_{a}": b for b, a in model.given.items()}
+    target_of |= {typical_of(c): target_of.get(c, c) for c in [*model.targets, *target_of]}
     parts: dict[str, list[NDArray[np.float32]]] = {}
     for start in range(0, max(len(columns), 1), ROWS):
         index = np.arange(start, min(start + ROWS, len(columns)))
@@ -36,7 +47,13 @@ def predict(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float
             here = torch.where(has, values, torch.nan)
             parts.setdefault(name, []).append(here.float().cpu().numpy())
     model.train(training)
-    return {name: np.concatenate(part) for name, part in parts.items()}
+    whole = {name: np.concatenate(part) for name, part in parts.items()}
+    return whole if calibration is None else calibration(whole, columns.arrays["scene"])
+
+
+def order_of(name: str, predictions: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the predictions that rows are put in order by: of a quantity the typical ones."""
+    return predictions.get(typical_of(name), predictions[name])
 
 
 def observed_labels(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float32]]:

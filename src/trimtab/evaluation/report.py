@@ -14,10 +14,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChainableUndefined, Environment, Template
+from jinja2 import ChainableUndefined, Environment, FunctionLoader, Template
 from markupsafe import Markup
 
-from trimtab.evaluation import charts
+from trimtab.evaluation import charts, importance_chart, reliability
 
 FEW = 30
 """With fewer positives than this, a ranking metric says little and is greyed."""
@@ -33,6 +33,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SEVERITIES = ("problem", "warning", "note")
 _POINTS = 200
+_FOLDER = resources.files("trimtab.evaluation")
 _NAMED = 6
 
 
@@ -43,11 +44,11 @@ def render(report: Fields) -> str:
 
 @cache
 def _template() -> Template:
-    source = resources.files("trimtab.evaluation").joinpath("report.html.j2").read_text("utf-8")
-    page = Environment(autoescape=True, trim_blocks=True, undefined=ChainableUndefined)
+    part = FunctionLoader(lambda name: _FOLDER.joinpath(name).read_text("utf-8"))
+    page = Environment(autoescape=True, trim_blocks=True, undefined=ChainableUndefined, loader=part)
     for written in (count, fixed, headline, percent, plain, significant):
         page.filters[written.__name__] = written
-    return page.from_string(source)
+    return page.get_template("report.html.j2")
 
 
 def write(report: Fields, path: str | os.PathLike[str]) -> None:
@@ -99,7 +100,7 @@ def percent(value: object, why: str = _UNKNOWN) -> str:
 
 
 def _written(value: object, why: str, spell: Callable[[float], str]) -> str:
-    number = _number(value)
+    number = charts.number(value)
     if number is None:
         return Markup('<span class="none" title="{}">\u2013</span>').format(why)
     return spell(number).replace("-", "\u2212")
@@ -109,19 +110,15 @@ def headline(metrics: Fields | None) -> dict[str, Any]:
     """Return a target's main ranking metric, its interval, and whether to rely on it."""
     known: Fields = metrics or {}
     key = next((key for key in _HEADLINES if key in known), "auc")
-    value = _number(known.get(key))
-    low, high = map(_number, known.get(f"{key}_interval") or (None, None))
-    rows, positives = _number(known.get("rows")), _number(known.get("positives"))
+    value = charts.number(known.get(key))
+    low, high = map(charts.number, known.get(f"{key}_interval") or (None, None))
+    rows, positives = charts.number(known.get("rows")), charts.number(known.get("positives"))
     support = rows if positives is None else positives
     return {
         "key": key, "label": _HEADLINES[key], "value": value, "low": low, "high": high,
         "rows": rows, "positives": positives, "absent": not known,
         "faint": value is None or (support is not None and support < FEW),
     }  # fmt: skip
-
-
-def _number(value: object) -> float | None:
-    return charts.finite(value) if isinstance(value, int | float) else None
 
 
 def _view(report: Fields) -> dict[str, Any]:
@@ -141,7 +138,9 @@ def _view(report: Fields) -> dict[str, Any]:
         "summary": _summary(report, targets),
         "training_charts": _training_charts(curves, targets, slots),
         "forest": _forest(targets, scenes, slots) if scenes else [],
-        "groups": _groups(targets), "reliability": _reliability(report, targets, slots),
+        "groups": _groups(targets),
+        "reliability": reliability.plots(report.get("reliability") or {}, targets, slots),
+        "importance": importance_chart.view(report.get("importance") or {}, slots),
         "findings": sorted(findings, key=lambda finding: order.get(finding["severity"], 3)),
         "tally": _tally(findings),
     }  # fmt: skip
@@ -192,7 +191,7 @@ def _orders(name: str, main: Fields) -> Markup:
 
 def _adds_up(targets: Fields) -> list[Markup]:
     """Say for which targets the predictions are, in total, far from what happened."""
-    totals = {name: _number(found.get("pcoc")) for name, found in targets.items()}
+    totals = {name: charts.number(found.get("pcoc")) for name, found in targets.items()}
     known = {name: total for name, total in totals.items() if total is not None}
     off = {name: total for name, total in known.items() if abs(total - 1) > 0.1}
     told = [Markup("<em>{}</em> ({:,.0f}\u00a0%)").format(n, 100 * t) for n, t in off.items()]
@@ -209,12 +208,14 @@ def _training_charts(curves: Sequence[Fields], targets: Fields, slots: Fields) -
     """Draw all losses on one chart, and the score and every ranking metric on their own."""
     every, last = max(1, math.ceil(len(curves) / _POINTS)), len(curves) - 1
     kept = [c for i, c in enumerate(curves) if i % every == 0 or i == last or c.get("best")]
-    by = "epoch" if all(_number(c.get("epoch")) is not None for c in kept) else "step"
-    xs = [_number(c.get(by)) for c in kept]
+    by = "epoch" if all(charts.number(c.get("epoch")) is not None for c in kept) else "step"
+    xs = [charts.number(c.get(by)) for c in kept]
     best = next((x for x, c in zip(xs, kept, strict=True) if c.get("best")), None)
 
     def line(name: str, values: Iterable[object]) -> charts.Line:
-        return charts.Line(name, xs, [_number(value) for value in values], slots.get(name, -1))
+        return charts.Line(
+            name, xs, [charts.number(value) for value in values], slots.get(name, -1)
+        )
 
     def draw(lines: Sequence[charts.Line], title: str, y: str, width: float = 420) -> Markup:
         size = (width, 270 if width == 420 else 200)
@@ -273,28 +274,3 @@ def _groups(targets: Fields) -> list[dict[str, Any]]:
         columns = [key for key in _COLUMNS if any(key in found for found in rows.values())]
         groups.append({"kind": kind, "rows": rows, "columns": columns})
     return groups
-
-
-def _reliability(report: Fields, targets: Fields, slots: Fields) -> list[dict[str, Any]]:
-    """Draw each target's calibration; where it is a rate, with an interval a bin."""
-    plots = []
-    for name, bins in (report.get("reliability") or {}).items():
-        found: Fields = targets.get(name) or {}
-        columns = zip(bins["predicted"], bins["observed"], bins["rows"], strict=True)
-        points = [_bin([*map(_number, column)], rate="logloss" in found) for column in columns]
-        title, unit, slot = f"Calibration of {name}", found.get("unit") or "", slots.get(name, -1)
-        chart = charts.reliability_plot(points, title=title, unit=unit, slot=slot)
-        plots.append({"name": name, "slot": slot, "chart": chart, "of": found})
-    return plots
-
-
-def _bin(values: Sequence[float | None], *, rate: bool) -> charts.Bin:
-    """Make a bin; the interval of a rate is Wilson's (JASA 1927), at 95 %."""
-    made = charts.Bin(*values)
-    _, observed, rows = values
-    if not rate or observed is None or not rows or not 0 <= observed <= 1:
-        return made
-    part = 1.96**2 / rows
-    middle = (observed + part / 2) / (1 + part)
-    half = math.sqrt(part * (observed * (1 - observed) + part / 4)) / (1 + part)
-    return made._replace(low=max(middle - half, 0.0), high=min(middle + half, 1.0))

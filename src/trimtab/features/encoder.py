@@ -31,16 +31,27 @@ class IdFeature:
         ``mean``, ``sum`` or ``attention``; None for a single id.
     query
         Single id feature of the same table that attention weighs the list by.
+    longest
+        Most values that a row's list keeps.
     """
 
     name: str
     table: str
     pool: str | None = None
     query: str | None = None
+    longest: int = 0
+
+
+def length_of(feature: str) -> str:
+    """Return the name of the table of a list feature's lengths."""
+    return f"{feature}.length"
 
 
 class FeatureEncoder(nn.Module):
     """Embeds and pools the ids, and puts the numbers beside them.
+
+    The length of a list is an id too, of a table of its own: pooled embeddings no longer tell it,
+    and how much a user has liked is often the best that is known of the next like.
 
     Parameters
     ----------
@@ -80,14 +91,16 @@ class FeatureEncoder(nn.Module):
         self.lists = list(lists)
         self.own_targets = list(targets) if own_width else []
         self.first_targets = list(targets) if first_order else []
-        blocks = {SHARED: width}
+        blocks = {SHARED: width} if width else {}
         blocks |= {f"own/{target}": own_width for target in self.own_targets}
         blocks |= {f"first/{target}": 1 for target in self.first_targets}
-        self.tables = Tables(tables, blocks, deviation)
+        lengths = {length_of(feature.name): feature.longest + 1 for feature in lists}
+        self.tables = Tables({**tables, **lengths}, blocks, deviation)
         self.width = width
         self.rest = [own_width * len(self.own_targets), len(self.first_targets)]
         self.dropout = nn.Dropout(dropout)
-        places = [self.tables.offset[feature.table] for feature in single]
+        read = [*(feature.table for feature in single), *lengths]
+        places = [self.tables.offset[table] for table in read]
         self.register_buffer("offsets", torch.tensor(places, dtype=torch.int32), persistent=False)
         in_order = places == list(self.tables.offset.values())
         names = [feature.name for feature in single]
@@ -95,15 +108,16 @@ class FeatureEncoder(nn.Module):
         self.attention = nn.ModuleDict(
             {name: TargetAttention(width, attention_hidden) for name in self.queries}
         )
-        self.apart = bool(places) and in_order and not lists and not dropout
-        fields = len(single) + len(self.lists)
+        self.apart = bool(places and width) and in_order and not lists and not dropout
+        fields = len(single) + 2 * len(self.lists)
         self.out_width = fields * width + numbers
         self.own_out_width = fields * own_width
 
     def lookup(self, batch: Batch) -> Lookup:
         """Return the table rows that ``batch`` needs, single ids first, then list by list."""
+        lengths = [batch.lists[f.name].lengths.clamp(max=f.longest)[:, None] for f in self.lists]
         rows = [
-            (batch.ids + self.offsets).flatten(),
+            (torch.cat([batch.ids, *lengths], 1) + self.offsets).flatten(),
             *(batch.lists[f.name].values + self.tables.offset[f.table] for f in self.lists),
         ]
         return Lookup.of(_joined([part.int() for part in rows], 0))
@@ -151,7 +165,7 @@ class FeatureEncoder(nn.Module):
 
     def _features(self, batch: Batch, gathered: Tensor) -> list[Tensor]:
         """Return ``[rows, features, width]`` of the single ids together and of each list."""
-        rows, fields = batch.ids.shape
+        rows, fields = len(batch), len(self.offsets)
         if not self.lists:
             return [gathered.view(rows, fields, gathered.shape[1])]
         single, rest = gathered.split([rows * fields, len(gathered) - rows * fields])

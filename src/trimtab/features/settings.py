@@ -8,8 +8,8 @@ from trimtab.settings import Settings
 class EmbeddingSettings(Settings):
     """How ids become vectors."""
 
-    width: PositiveInt = 16
-    """Width of the embeddings that all targets share."""
+    width: NonNegativeInt = 16
+    """Width of the embeddings that all targets share; 0 for none."""
     own_width: NonNegativeInt = 4
     """Width of the embeddings that each target has for itself; 0 for none."""
     own_hidden: list[PositiveInt] = [32]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from trimtab.balancing.fixed import FixedWeights
+from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
 from trimtab.config.schema import RunSettings
 from trimtab.config.training import TrainingSettings
@@ -74,6 +74,7 @@ def _features(settings: RunSettings, statistics: Statistics, names: Names) -> Fe
                 table=settings.features[name].table(name) or name,
                 pool=settings.features[name].pooling(),
                 query=settings.features[name].asks(),
+                longest=settings.features[name].longest(),
             )
             for name in columns
         ]
@@ -126,14 +127,17 @@ def build_objective(settings: RunSettings, scenes: Sequence[str]) -> Objective:
 
 
 def build_optimizers(
-    model: RankingModel, training: TrainingSettings
+    model: RankingModel, training: TrainingSettings, balancer: Balancer
 ) -> list[torch.optim.Optimizer]:
-    """Build row-wise Adagrad for the tables and Adam for the rest."""
+    """Build row-wise Adagrad for the tables and Adam for the rest, the balancer's weights too."""
     table = model.features.tables.weight
-    dense = [p for p in model.parameters() if p is not table]
+    dense = {"params": [p for p in model.parameters() if p is not table]}
     return [
         torch.optim.AdamW(
-            dense, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+            [dense, *balancer.parameter_groups()],
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            fused=True,
         ),
         RowWiseAdagrad(
             [table],
@@ -153,10 +157,12 @@ def build_state(
     learn_labels(model, prepared.train)
     model.to(device)
     torch.manual_seed(settings.training.seed)
+    weights = {name: target.weight for name, target in settings.targets.items()}
+    balancer = settings.balancing.build(weights).to(device)
     return State(
         model=model,
         objective=build_objective(settings, statistics.scenes.names).to(device),
-        balancer=FixedWeights({name: t.weight for name, t in settings.targets.items()}),
-        optimizers=build_optimizers(model, settings.training),
+        balancer=balancer,
+        optimizers=build_optimizers(model, settings.training, balancer),
         keep=settings.training.average,
     )

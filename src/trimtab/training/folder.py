@@ -11,19 +11,26 @@ from typing import Any
 
 import polars as pl
 
+from trimtab.calibration import Calibration
 from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
 from trimtab.data.statistics import Statistics
 from trimtab.errors import InputError, RunError
+from trimtab.evaluation.outcomes import belongs
+from trimtab.model import RankingModel
+from trimtab.steering.profiles import FILE as PROFILES
 from trimtab.training import checkpoint
 from trimtab.training.front import FRONT
 from trimtab.training.state import State
 
 MODEL, LAST = "model.safetensors", "last.safetensors"
 SETTINGS, METRICS, CURVES = "settings.json", "metrics.json", "log.jsonl"
-REPORT = "report.html"
-LEFT = {MODEL, FRONT, LAST, SETTINGS, METRICS, CURVES, REPORT, "statistics.json", "vocabularies"}
+CALIBRATION, REPORT = "calibration.json", "report.html"
+LEFT = {MODEL, FRONT, LAST, SETTINGS, METRICS, CURVES, CALIBRATION, REPORT}
+SEESAW, SEESAW_FOUND, SEESAW_PAGE = "seesaw", "seesaw.json", "seesaw.html"
+IMPORTANCE = "importance.json"
+LEFT |= {IMPORTANCE, PROFILES, "statistics.json", "vocabularies", SEESAW, SEESAW_FOUND, SEESAW_PAGE}
 """Everything that a run leaves in its folder."""
 
 _MAY_CHANGE = {
@@ -69,6 +76,17 @@ def saved_settings(folder: Path) -> RunSettings:
         raise InputError(f"{folder}: no run; it has no {SETTINGS}.") from None
     except ValueError:
         raise InputError(f"{path}: not valid JSON; was it edited, or cut short?") from None
+
+
+def saved_calibration(folder: Path, settings: RunSettings, model: RankingModel) -> Calibration:
+    """Read the maps of a run; raise what ``DAMAGE`` names where they are not those of its model."""
+    path = folder / CALIBRATION
+    if not settings.calibration.fits and not path.exists():
+        return Calibration({}, {}, [])
+    calibration = Calibration.parse(path.read_text(encoding="utf-8"))
+    if not belongs(calibration, model):
+        raise ValueError("The maps are of other predictions or scenes.")
+    return calibration
 
 
 def go_on(folder: Path, settings: RunSettings, prepared: Prepared, state: State) -> None:
@@ -121,7 +139,10 @@ def whole(folder: Path) -> Iterator[None]:
 
 
 def _fixed(settings: RunSettings) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude={"training": _MAY_CHANGE})
+    """Return what a run cannot go on with other values of; the rest is of the end."""
+    return settings.model_dump(
+        mode="json", exclude={"training": _MAY_CHANGE, "calibration": True, "report": True}
+    )
 
 
 def _differences(saved: Any, now: Any, key: str = "") -> Iterator[str]:

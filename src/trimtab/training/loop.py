@@ -64,7 +64,8 @@ def train(
 
 def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, Tensor]:
     """Do one update; return each target's loss before it."""
-    losses = state.objective(state.model, batch, state.model(batch))
+    inputs, tasks = state.model.represent(batch)
+    losses = state.objective(state.model, batch, state.model.head(inputs, tasks))
     loss = state.balancer.combine(losses)
     if not loss.isfinite():
         shown = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
@@ -76,7 +77,9 @@ def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, 
     for optimizer in state.optimizers:
         optimizer.zero_grad()
     if loss.requires_grad:  # Not where no row's scene has a target.
-        loss.backward()
+        different = {id(x): x for x in tasks.values()}  # A shared bottom's is every task's.
+        shared = list(state.model.trunk.shared_parameters())
+        state.balancer.backward(losses, list(different.values()), shared)
     if settings.max_gradient_norm is not None:
         dense = [p for p in state.model.parameters() if p.grad is not None and not p.grad.is_sparse]
         torch.nn.utils.clip_grad_norm_(dense, settings.max_gradient_norm)

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from trimtab.calibration import Calibration, fit
 from trimtab.config.load import load, parse
 from trimtab.config.schema import RunSettings
 from trimtab.data.columns import Names
@@ -20,10 +21,13 @@ from trimtab.errors import DataError, InputError, RunError, SettingsError
 from trimtab.evaluation.evaluate import Evaluation, finite
 from trimtab.evaluation.predict import predict
 from trimtab.evaluation.report import write as write_report
-from trimtab.training import checkpoint, loop
+from trimtab.steering.candidates import Candidates
+from trimtab.steering.steered import Steered
+from trimtab.training import checkpoint, importance, loop
 from trimtab.training.build import build_model, build_state
 from trimtab.training.checks import require_learnable
 from trimtab.training.folder import (
+    CALIBRATION,
     CURVES,
     DAMAGE,
     LAST,
@@ -33,6 +37,7 @@ from trimtab.training.folder import (
     go_on,
     refuse_taken,
     rows_of,
+    saved_calibration,
     saved_settings,
     start,
     whole,
@@ -42,6 +47,7 @@ from trimtab.training.front import FRONT, choose, keep, path_of
 from trimtab.training.progress import Progress, Silent
 from trimtab.training.report import contents
 from trimtab.training.state import State
+from trimtab.training.steer import Steering
 
 
 class Run:
@@ -56,12 +62,15 @@ class Run:
         settings: RunSettings,
         statistics: Statistics,
         model: Any,
+        *,
+        calibration: Calibration,
         rows: Mapping[str, str],
     ) -> None:
         self.folder = folder
         self.settings = settings
         self.statistics = statistics
         self.model = model
+        self.calibration = calibration
         self.rows = rows
 
     @classmethod
@@ -87,13 +96,15 @@ class Run:
             names = Names(**{kind: tuple(columns) for kind, columns in facts["names"].items()})
             model = build_model(settings, statistics, names)
             model.load_state_dict(tensors)
+            calibration = saved_calibration(folder, settings, model)
         except DAMAGE:
             raise RunError(
                 f"{folder}: damaged, or changed after training; train it anew."
             ) from None
         with suppress(SettingsError):  # A machine without a GPU serves what one with it trained.
             model.to(device_of(settings))
-        return cls(folder, settings, statistics, model.eval(), facts["rows"])
+        rows = facts["rows"]
+        return cls(folder, settings, statistics, model.eval(), calibration=calibration, rows=rows)
 
     def evaluate(self, data: Any = None) -> dict[str, Any]:
         """Return the metrics of every target, over all rows and by scene, with intervals.
@@ -101,8 +112,8 @@ class Run:
         Parameters
         ----------
         data
-            A frame (Polars, pandas, Arrow), or the path of a file, with labels; the run's own
-            valid rows when left out.
+            A frame (Polars, pandas, Arrow), or the path of a file, with labels. When left out, the
+            run's own valid rows, whose levels are measured by maps that were fitted without them.
 
         Raises
         ------
@@ -122,10 +133,13 @@ class Run:
                 raise DataError(
                     "data.log: not what the run was trained on any more; give the rows with --data."
                 )
-            columns = prepared.valid
+            evaluation = Evaluation(self.model, prepared.valid)
+            evaluation.calibrate(self.calibration, self.settings.calibration)
         else:
             columns = encode_rows(plan, self.statistics, data, labelled=True)
-        return Evaluation(self.model, columns)
+            evaluation = Evaluation(self.model, columns)
+            evaluation.calibrate(self.calibration)
+        return evaluation
 
     def predict(self, data: Any) -> pl.DataFrame:
         """Return a column a target, in the order of the rows; null where its scene lacks it.
@@ -138,7 +152,28 @@ class Run:
             When a feature's column is missing or holds what its kind forbids.
         """
         columns = encode_rows(self.settings.plan(), self.statistics, data, labelled=False)
-        return pl.DataFrame(predict(self.model, columns)).with_columns(pl.all().fill_nan(None))
+        predicted = pl.DataFrame(predict(self.model, columns, self.calibration))
+        return predicted.with_columns(pl.all().fill_nan(None))
+
+    def candidates(self, data: Any = None, *, labelled: bool = True) -> Candidates:
+        """Return rows as candidates to put in order; the run's own valid rows by default."""
+        return Steering(self).candidates(data, labelled=labelled)
+
+    def steer(
+        self, formula: Any = None, /, *, profile: str | None = None, **weights: Any
+    ) -> Steered:
+        """Return the run with a formula that puts candidates in order.
+
+        ``run.steer(click=1, like=10)``, ``run.steer("click=1,play/min=2")``,
+        ``run.steer({"kind": "rank", ...})``, ``run.steer(profile="growth")``; the current profile
+        where nothing is given.
+
+        Raises
+        ------
+        InputError
+            When a target, a weight or a formula is wrong.
+        """
+        return Steering(self).steered(formula, profile, weights)
 
 
 def train(
@@ -198,14 +233,19 @@ def train(
             start(folder, settings, prepared.statistics)
         progress.start(settings, prepared, state)
         _fit(state, settings, prepared, folder, progress)
-    evaluation, metrics = _finish(state, settings, prepared, folder, progress)
+    evaluation, calibration, metrics = _finish(state, settings, prepared, folder, progress)
     page = contents(settings, prepared, state, evaluation, metrics, title=folder.name, frame=frame)
+    progress.stage("measuring what carries each target")
+    page["importance"] = importance.keep(
+        folder, settings, prepared, evaluation=evaluation, calibration=calibration
+    )
     try:
         write_report(page, folder / REPORT)
     except OSError as error:
         raise RunError(f"{folder / REPORT}: cannot be written: {error.strerror}.") from None
     progress.finished(folder, metrics)
-    return Run(folder, settings, prepared.statistics, state.model, rows_of(prepared))
+    statistics, rows = prepared.statistics, rows_of(prepared)
+    return Run(folder, settings, statistics, state.model, calibration=calibration, rows=rows)
 
 
 def _settings(settings: str | Path | Mapping[str, Any] | RunSettings) -> RunSettings:
@@ -258,8 +298,8 @@ def _fit(
 
 def _finish(
     state: State, settings: RunSettings, prepared: Prepared, folder: Path, progress: Progress
-) -> tuple[Evaluation, dict[str, Any]]:
-    """Serve the best weights: learn what needs them, save the model, evaluate."""
+) -> tuple[Evaluation, Calibration, dict[str, Any]]:
+    """Serve the best weights: learn what needs them, calibrate, save, evaluate."""
     progress.stage("evaluating")
     state.best_step = choose(state.curves, settings.training.choose)["step"]
     tensors, _ = checkpoint.load(path_of(folder, state.best_step))
@@ -271,10 +311,13 @@ def _finish(
     with torch.no_grad():
         batch = prepared.train.batch(np.sort(sample)).to(state.model.present.device)
         state.model.finish(batch, state.model(batch))
+    evaluation = Evaluation(state.model, prepared.valid)
+    calibration = fit(settings.calibration, evaluation.outcomes())
+    write(folder / CALIBRATION, calibration.text())
     names = {kind: list(columns) for kind, columns in vars(prepared.train.names).items()}
     facts = {"names": names, "rows": rows_of(prepared)}
     checkpoint.save(folder / MODEL, state.model.state_dict(), facts)
-    evaluation = Evaluation(state.model, prepared.valid)
+    evaluation.calibrate(calibration, settings.calibration)
     metrics = evaluation.metrics()
     write(folder / METRICS, json.dumps(metrics, indent=1))
-    return evaluation, metrics
+    return evaluation, calibration, metrics

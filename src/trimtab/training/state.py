@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trimtab.balancing.fixed import FixedWeights
+from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
 from trimtab.model import RankingModel
 
@@ -31,7 +31,7 @@ class State:
 
     model: RankingModel
     objective: Objective
-    balancer: FixedWeights
+    balancer: Balancer
     optimizers: list[torch.optim.Optimizer]
     keep: float = 0.0
     average: dict[str, Tensor] = field(default_factory=dict)
@@ -48,6 +48,7 @@ class State:
         """Return every tensor of the state, by name."""
         found = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         found |= {f"average.{name}": t for name, t in self.average.items()}
+        found |= {f"balancer.{name}": t for name, t in self.balancer.state_dict().items()}
         for i, optimizer in enumerate(self.optimizers):
             for j, parameter in enumerate(_parameters(optimizer)):
                 for key, value in optimizer.state[parameter].items():
@@ -62,6 +63,7 @@ class State:
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Set everything from what ``tensors`` and ``facts`` returned."""
         self.model.load_state_dict(_under("model.", tensors))
+        self.balancer.load_state_dict(_under("balancer.", tensors))
         device = self.model.present.device
         self.average = {name: t.to(device) for name, t in _under("average.", tensors).items()}
         for i, optimizer in enumerate(self.optimizers):

@@ -1,0 +1,65 @@
+"""What of a model's predictions is calibrated, and beside which labels."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.calibration import SCALES, Calibration, Outcomes, Scale
+from trimtab.data.columns import Columns
+from trimtab.data.scenes import ALL
+from trimtab.model import RankingModel
+
+Values = NDArray[np.float32]
+
+
+def outcomes(
+    model: RankingModel,
+    columns: Columns,
+    predictions: Mapping[str, Values],
+    labels: Mapping[str, Values],
+) -> Outcomes:
+    """Return the model's own predictions beside what happened, to fit a calibration on."""
+    scales = scales_of(model)
+    compared = {name: labels[name] for name in labels if name in scales}
+    for name, parent in model.given.items():
+        happened = labels[parent] == 1
+        given = np.where(happened, labels[name], np.float32(np.nan))
+        compared[f"{name}_given_{parent}"] = given
+    steps = sorted(model.given, key=lambda name: _depth(model, name))
+    return Outcomes(
+        predictions=predictions,
+        labels=compared,
+        scales=scales,
+        bounds={b: model.given[b] for b in steps if model.targets[b].measure == "probability"},
+        scene=columns.arrays["scene"],
+        user=columns.arrays["user"],
+        scenes=_scenes(model),
+    )
+
+
+def scales_of(model: RankingModel) -> dict[str, Scale]:
+    """Return the scale of each prediction that is calibrated: all but those of a gain."""
+    scales = {
+        name: SCALES[target.measure]
+        for name, target in model.targets.items()
+        if target.measure in SCALES
+    }
+    return scales | {f"{b}_given_{a}": scales[b] for b, a in model.given.items()}
+
+
+def belongs(calibration: Calibration, model: RankingModel) -> bool:
+    """Say whether a calibration has a map for each prediction and scene of a model."""
+    names, scenes = set(scales_of(model)), _scenes(model)
+    return set(calibration.maps) == names and list(calibration.scenes) == scenes
+
+
+def _scenes(model: RankingModel) -> list[str]:
+    """Return the scenes that predictions differ by; with stages each target is in one alone."""
+    return [ALL] if model.staged else list(model.towers)
+
+
+def _depth(model: RankingModel, name: str) -> int:
+    """Return how many steps come before a target."""
+    parent = model.given.get(name)
+    return 0 if parent is None else 1 + _depth(model, parent)
