@@ -13,7 +13,7 @@ def train(work: Work) -> Outcome:
 
 def fit_one(
     work: Work, table: Table, label: Floats, valid_label: Floats, binary: bool
-) -> tuple[Floats, Floats, int, int]:
+) -> tuple[Floats, int, int]:
     settings = work.settings
     rows = lightgbm.Dataset(table.train, label, categorical_feature=table.categories)
     valid = lightgbm.Dataset(table.valid, valid_label, reference=rows)
@@ -42,8 +42,7 @@ def fit_one(
             lambda now: done.append(now.iteration),
         ],
     )
-    predictions = [np.asarray(model.predict(x), np.float32) for x in (table.valid, table.train)]
-    return *predictions, len(done), model.best_iteration
+    return np.asarray(model.predict(table.valid), np.float32), len(done), model.best_iteration
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ As Trimtab's own: so many evaluations an epoch, the best one is kept, and traini
 """
 
 from collections.abc import Iterator
-from copy import deepcopy
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +17,7 @@ BATCH_ROWS = 1024
 
 
 class Network(Protocol):
-    """A peer's model with its own trainer.
-
-    Attributes
-    ----------
-    model
-        With ``state_dict`` and ``load_state_dict``.
-    """
-
-    model: Any
+    """A peer's model with its own trainer."""
 
     def train(self, rows: NDArray[np.int64], labels: Floats) -> None:
         """Go over these training rows once, in any order; labels are theirs."""
@@ -40,7 +31,6 @@ def fit(work: Work, network: Network) -> Outcome:
     evaluations, patience = work.facts["evaluations"], work.facts["patience"]
     logs = Logs(work)
     best, best_part, stale, done = -np.inf, 0, 0, 0
-    weights: dict[str, Any] = {}
     for rows in parts_of_epochs(work):
         network.train(rows, logs.labels[rows])
         done += 1
@@ -50,12 +40,10 @@ def fit(work: Work, network: Network) -> Outcome:
         stale += 1
         if score > best:
             best, best_part, stale, kept = score, done, 0, prediction
-            weights = deepcopy(network.model.state_dict())
         if stale >= patience:
             break
-    network.model.load_state_dict(weights)
     return Outcome(
-        predictions=logs.in_units(kept, network),
+        predictions=logs.in_units(kept),
         epochs=done / evaluations,
         best_epoch=best_part / evaluations,
     )
@@ -91,7 +79,7 @@ def mean_auc(work: Work, prediction: Floats) -> float:
 class Logs:
     """Quantities as networks learn them: log(1 + seconds), scaled to mean 0 and deviation 1.
 
-    As Trimtab's own durations, a factor of the training rows brings the mean back.
+    What comes back is a typical value, not a mean: as what Trimtab orders quantities by.
 
     Attributes
     ----------
@@ -110,22 +98,15 @@ class Logs:
                 self.scale[column] = (seconds, float(logs.mean()), float(logs.std()))
                 self.labels[:, column] = (logs - logs.mean()) / logs.std()
 
-    def in_units(self, prediction: Floats, network: Network) -> dict[str, Floats]:
+    def in_units(self, prediction: Floats) -> dict[str, Floats]:
         """Return each target's predictions in its label's unit."""
-        work = self.work
-        train = network.predict(work.train) if self.scale else None
         found = {}
-        for column, target in enumerate(work.targets):
+        for column, target in enumerate(self.work.targets):
             values = prediction[:, column]
-            if train is not None and column in self.scale:
-                learnt = self._raw(train[:, column], column)
-                factor = work.train.labels[:, target].mean(dtype=np.float64) / learnt.mean()
-                values = factor * self._raw(values, column)
-            found[work.facts["targets"][target]["name"]] = values
+            if column in self.scale:
+                seconds, center, deviation = self.scale[column]
+                highest = self.labels[:, column].max()
+                logs = np.minimum(values, highest).astype(np.float64) * deviation + center
+                values = np.maximum(np.expm1(logs), 0) / seconds
+            found[self.work.facts["targets"][target]["name"]] = values
         return found
-
-    def _raw(self, values: Floats, column: int) -> Floats:
-        seconds, center, deviation = self.scale[column]
-        highest = np.log1p(self.work.train.labels[:, self.work.targets[column]].max() * seconds)
-        logs = np.minimum(values.astype(np.float64) * deviation + center, highest)
-        return np.maximum(np.expm1(logs), 0) / seconds

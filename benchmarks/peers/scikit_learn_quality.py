@@ -16,7 +16,7 @@ def train(work: Work) -> Outcome:
 
 def fit_one(
     work: Work, table: Table, label: Floats, valid_label: Floats, binary: bool
-) -> tuple[Floats, Floats, int, int]:
+) -> tuple[Floats, int, int]:
     settings = work.settings
     kind: Any = HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor
     model = kind(
@@ -38,18 +38,13 @@ def fit_one(
         score = roc_auc_score if binary else lambda y, p: -mean_squared_error(y, p)
         if (now := score(valid_label, values)) > best:
             best, kept, valid = now, i, values
-    train = np.empty(0) if binary else _until(model, table.train, kept)
-    return valid.astype(np.float32), train.astype(np.float32), model.n_iter_, kept + 1
+    return valid.astype(np.float32), model.n_iter_, kept + 1
 
 
 def _staged(model: Any, x: Floats, binary: bool) -> Any:
     if binary:
         return (values[:, 1] for values in model.staged_predict_proba(x))
     return model.staged_predict(x)
-
-
-def _until(model: Any, x: Floats, last: int) -> Any:
-    return next(values for i, values in enumerate(model.staged_predict(x)) if i == last)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 An id becomes the number behind it where it is one (an age), else its table row as a category.
 An id or list of many values also becomes the mean of every target over the rows that have it,
 drawn towards the mean of all rows, and how many they are. Training rows get the means of the other
-folds, so that no row sees its own labels. The length of a list is a column of its own, which a
-mean of embeddings does not hold; the model ``trees_without_lengths`` goes without.
+folds, so that no row sees its own labels.
 """
 
 from collections.abc import Callable
@@ -44,9 +43,9 @@ class Pairs:
     rows: int
 
 
-FitOne = Callable[[Work, Table, Floats, Floats, bool], tuple[Floats, Floats, int, int]]
-"""From labels of training and valid rows, and whether they are binary, to predictions of valid
-and of training rows, rounds done, and the best of them."""
+FitOne = Callable[[Work, Table, Floats, Floats, bool], tuple[Floats, int, int]]
+"""From labels of training and valid rows, and whether they are binary, to predictions of the
+valid rows, rounds done, and the best of them."""
 
 
 def fit(work: Work, fit_one: FitOne) -> Outcome:
@@ -55,16 +54,11 @@ def fit(work: Work, fit_one: FitOne) -> Outcome:
     table = columns(work)
     for target, facts in enumerate(work.facts["targets"]):
         labels = work.train.labels[:, target], work.valid.labels[:, target]
-        binary, seconds = facts["measure"] == "probability", facts["seconds"]
-        if binary:
-            valid, _, done, kept = fit_one(work, table, *labels, True)
-        else:
-            logs = (np.log1p(y * np.float32(seconds)) for y in labels)
-            valid, train, done, kept = fit_one(work, table, *logs, False)
-            raw = (np.maximum(np.expm1(values.astype(np.float64)), 0) for values in (valid, train))
-            valid, train = raw  # The mean of a logarithm is brought back as Trimtab's durations.
-            valid = valid * labels[0].mean(dtype=np.float64) / train.mean()
-        found[facts["name"]] = valid
+        binary, seconds = facts["measure"] == "probability", np.float32(facts["seconds"])
+        if not binary:  # logarithms of seconds, as of the networks
+            labels = np.log1p(labels[0] * seconds), np.log1p(labels[1] * seconds)
+        valid, done, kept = fit_one(work, table, *labels, binary)
+        found[facts["name"]] = valid if binary else np.maximum(np.expm1(valid), 0) / seconds
         rounds.append(done)
         best.append(kept)
     return Outcome(
@@ -74,7 +68,6 @@ def fit(work: Work, fit_one: FitOne) -> Outcome:
 
 def columns(work: Work) -> Table:
     """Build the columns of every feature."""
-    lengths = work.trial["model"] != "trees_without_lengths"
     train, valid = [work.train.numbers], [work.valid.numbers]
     categories: list[int] = []
     parts = (work.train, work.valid)
@@ -96,9 +89,6 @@ def columns(work: Work) -> Table:
     for i, feature in enumerate(work.facts["lists"]):
         pairs = [listed(part, i) for part in parts]
         _append(work, feature["rows"], pairs, train, valid)
-        if lengths:
-            for part, pair in zip((train, valid), pairs, strict=True):
-                part.append(np.bincount(pair.row, minlength=pair.rows)[:, None].astype(np.float32))
     return Table(train=np.hstack(train), valid=np.hstack(valid), categories=categories)
 
 

@@ -52,7 +52,7 @@ def train(work: Work) -> Outcome:
         )
     names = [facts["name"] for facts in work.facts["targets"]]
     return Outcome(
-        # The model's own: a calibration that was fitted on valid rows has seen their labels.
+        # The model's own: a calibration that is fitted on the valid rows has seen their labels.
         predictions={name: order_of(name, evaluation.before) for name in names},
         epochs=stages.epochs,
         best_epoch=stages.best_epoch,

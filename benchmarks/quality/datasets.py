@@ -13,7 +13,7 @@ import polars as pl
 import trimtab
 from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
-from trimtab.data.columns import Columns
+from trimtab.data.columns import Columns, Names
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.read import read
 from trimtab.data.statistics import Statistics
@@ -24,6 +24,7 @@ from trimtab.model import RankingModel
 from trimtab.training.build import build_model
 from trimtab.training.folder import rows_of
 
+SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -37,7 +38,7 @@ class Dataset:
         Arrays of the rows: ``ids.train`` [rows, ids], ``numbers.train``, ``labels.train`` [rows,
         targets], ``values.train.0`` with ``offsets.train.0`` for each list, the same for ``valid``,
         ``user`` of the valid rows, and ``raw.NAME``, the number behind each table row of an id
-        that is one.
+        that is one. The last of the ids are the lists' lengths.
     facts
         Names and sizes of the columns, and how the run file trains.
     """
@@ -108,19 +109,28 @@ def _arrays(settings: RunSettings, prepared: Prepared, model: RankingModel) -> d
     }
     arrays: dict[str, Any] = {"user": prepared.valid.arrays["user"]}
     for part, columns in (("train", prepared.train), ("valid", prepared.valid)):
-        arrays |= _columns(part, columns)
+        arrays |= _columns(settings, part, columns)
         arrays[f"labels.{part}"] = _stacked(settings.targets, labels[part])
-    return arrays | {
-        f"raw.{name}": raw for name, raw in _raw(prepared.statistics, prepared.train.names.ids)
-    }
+    names = prepared.train.names
+    raw = dict(_raw(prepared.statistics, names.ids))
+    raw |= {length: np.arange(rows, dtype=np.float32) for length, rows in _lengths(settings, names)}
+    return arrays | {f"raw.{name}": values for name, values in raw.items()}
 
 
-def _columns(part: str, columns: Columns) -> dict[str, Any]:
-    arrays = {f"{kind}.{part}": columns.arrays[kind] for kind in ("ids", "numbers", "scene")}
-    for i in range(len(columns.names.lists)):
+def _columns(settings: RunSettings, part: str, columns: Columns) -> dict[str, Any]:
+    arrays = {f"{kind}.{part}": columns.arrays[kind] for kind in ("ids", "numbers")}
+    for i, (_, rows) in enumerate(_lengths(settings, columns.names)):
+        offsets = columns.arrays[f"offsets.{i}"]
+        length = np.minimum(np.diff(offsets), rows - 1)[:, None].astype(np.int32)
+        arrays[f"ids.{part}"] = np.hstack([arrays[f"ids.{part}"], length])
         arrays[f"values.{part}.{i}"] = columns.arrays[f"values.{i}"]
-        arrays[f"offsets.{part}.{i}"] = columns.arrays[f"offsets.{i}"]
+        arrays[f"offsets.{part}.{i}"] = offsets
     return arrays
+
+
+def _lengths(settings: RunSettings, names: Names) -> list[tuple[str, int]]:
+    """Return name and table rows of each list's length, an id in Trimtab's own encoder too."""
+    return [(f"{name}_length", settings.features[name].longest() + 1) for name in names.lists]
 
 
 def _stacked(targets: Iterable[str], labels: Mapping[str, Any]) -> Any:
@@ -156,14 +166,15 @@ def _facts(settings: RunSettings, prepared: Prepared, model: RankingModel) -> di
         ]
 
     return {
-        "ids": described(names.ids),
+        "ids": described(names.ids)
+        + [{"name": n, "table": n, "rows": rows} for n, rows in _lengths(settings, names)],
         "lists": described(names.lists),
         "numbers": list(names.numbers),
         "targets": [
             {
                 "name": name,
                 "measure": target.measure,
-                "seconds": getattr(target, "seconds", 1.0),
+                "seconds": SECONDS[getattr(settings.targets[name], "unit", "s")],
             }
             for name, target in model.targets.items()
         ],

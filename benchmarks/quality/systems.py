@@ -45,6 +45,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 TREES = {"leaves": 31, "leaf_rows": 50, "rounds": 2_000, "patience": 50}
 
+VARIANTS = {
+    "play": {"quantities": True},
+    "plateau": {"lower_rate_on_plateau": True},
+}
+"""What follows a model's name after a plus, and what it changes in the settings."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class System:
@@ -55,13 +61,11 @@ class System:
     module
         The worker, under ``benchmarks``.
     models
-        Names that its worker knows.
+        Names that its worker knows, each also with variants of its settings.
     learning_rate
         The package's default, the middle of those that are tried.
     settings
         Data set to what its models are built and trained with.
-    quantities
-        Whether it can also learn a quantity: the model's name then may end in ``+play``.
     python
         Returns the interpreter that it runs in, made when it is not there.
     """
@@ -70,8 +74,14 @@ class System:
     models: tuple[str, ...]
     learning_rate: float
     settings: dict[str, dict[str, Any]]
-    quantities: tuple[str, ...] = ()
     python: Callable[[], Path] = field(default=lambda: Path(sys.executable))
+
+
+USUAL = ("shared_bottom", "mmoe", "ple")
+
+
+def varied(models: Iterable[str], variant: str) -> Iterator[str]:
+    return (f"{model}+{variant}" for model in models)
 
 
 def with_networks(**more: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -81,41 +91,39 @@ def with_networks(**more: dict[str, Any]) -> dict[str, dict[str, Any]]:
 PEERS = {
     "torch-rechub": System(
         module="peers.torch_rechub_quality",
-        models=("shared_bottom", "mmoe", "ple", "aitm"),
+        models=(*USUAL, "aitm", *varied(USUAL, "play")),
         learning_rate=1e-3,
         settings=with_networks(kuairand={"weight_decay": 1e-5}, census={"weight_decay": 1e-4}),
-        quantities=("shared_bottom", "mmoe", "ple"),
         python=lambda: environment("torch-rechub"),
     ),
     "deepctr-torch": System(
         module="peers.deepctr_torch_quality",
-        models=("shared_bottom", "mmoe", "ple"),
+        models=(*USUAL, *varied(USUAL, "play")),
         learning_rate=1e-3,
         settings=with_networks(),
-        quantities=("shared_bottom", "mmoe", "ple"),
         python=lambda: environment("deepctr-torch"),
     ),
     "fuxictr": System(
         module="peers.fuxictr_quality",
-        models=("shared_bottom", "mmoe", "ple"),
+        models=(*USUAL, *varied(USUAL, "plateau")),  # its default, meant for an evaluation an epoch
         learning_rate=1e-3,
         settings=with_networks(
             **dict.fromkeys(
-                NETWORKS, {"embedding_regularizer": 1e-6, "lower_rate_on_plateau": True}
+                NETWORKS, {"embedding_regularizer": 1e-6, "lower_rate_on_plateau": False}
             )
         ),
         python=lambda: environment("fuxictr"),
     ),
     "lightgbm": System(
         module="peers.lightgbm_quality",
-        models=("trees", "trees_without_lengths"),
+        models=("trees",),
         learning_rate=0.1,
         settings=dict.fromkeys(NETWORKS, TREES),
         python=lambda: environment("lightgbm"),
     ),
     "scikit-learn": System(
         module="peers.scikit_learn_quality",
-        models=("trees", "trees_without_lengths"),
+        models=("trees",),
         learning_rate=0.1,
         settings=dict.fromkeys(NETWORKS, TREES),
     ),
@@ -162,23 +170,22 @@ def ours(dataset: Dataset) -> Iterator[Candidate]:
 
 
 def peers(dataset: Dataset, name: str, *, play: bool) -> Iterator[Candidate]:
-    system = PEERS[name]
-    variants = [(model, False) for model in system.models]
-    variants += [(model, True) for model in system.quantities if play]
-    if not dataset.facts["lists"]:
-        variants = [v for v in variants if v[0] != "trees_without_lengths"]
-    for model, quantities in variants:
-        if quantities and all(t["measure"] == "probability" for t in dataset.facts["targets"]):
-            continue
-        more = {"quantities": True} if quantities else {}
-        yield Candidate(
-            system=name,
-            model=model + "+play" * quantities,
-            module=system.module,
-            python=system.python,
-            learning_rate=system.learning_rate,
-            settings=system.settings[dataset.name] | more,
-        )
+    """Yield a peer's models that the data set has something for."""
+    system, facts = PEERS[name], dataset.facts
+    skipped = set()
+    if not play or all(target["measure"] == "probability" for target in facts["targets"]):
+        skipped.add("play")
+    for model in system.models:
+        variant = model.partition("+")[2]
+        if variant not in skipped:
+            yield Candidate(
+                system=name,
+                model=model,
+                module=system.module,
+                python=system.python,
+                learning_rate=system.learning_rate,
+                settings=system.settings[dataset.name] | VARIANTS.get(variant, {}),
+            )
 
 
 def _digest(run: RunSettings) -> str:

@@ -109,7 +109,7 @@ def train(
     predictions.parent.mkdir(exist_ok=True)
     rate = candidate.learning_rate * trial["factor"]
     order = {
-        "model": trial["model"].removesuffix("+play"),
+        "model": trial["model"].partition("+")[0],
         "seed": trial["seed"],
         "learning_rate": rate,
         "threads": budget.threads,

@@ -115,12 +115,13 @@ def check(
     """Examine the data: copies, leaks, broken funnels, label rates, weights to start from."""
     from trimtab.config.doctor import examine
     from trimtab.config.load import load
+    from trimtab.config.terminal import print_findings
 
     findings = [finding.as_dict() for finding in examine(load(run_file, override or []))]
     if as_json:
         print(json.dumps(findings))
         return
-    _print_findings(findings)
+    print_findings(findings)
 
 
 @app.command()
@@ -194,34 +195,6 @@ def predict(
     predictions.write_parquet(parquet)
     _write(parquet.getvalue(), output)
     print(f"{output}: {len(predictions):,} rows of {', '.join(predictions.columns)}")
-
-
-def _print_findings(findings: list[dict[str, str]]) -> None:
-    """Print findings by severity, then how many there are of each."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    colours = {"problem": "red", "warning": "yellow", "note": "cyan"}
-    counts = []
-    for severity, colour in colours.items():
-        group = [finding for finding in findings if finding["severity"] == severity]
-        heading = f"{severity}s" if len(group) != 1 else severity
-        counts.append(f"{len(group)} {heading}")
-        if not group:
-            continue
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(max_width=26, overflow="fold")
-        table.add_column()
-        for finding in group:
-            text = Text(finding["what"])
-            text.append(f" {finding['advice']}", style="bold")
-            table.add_row(Text(finding["where"], style=colour), text)
-        console.print(Text(heading, style=f"bold {colour}"))
-        console.print(table)
-        console.print()
-    console.print(", ".join(counts))
 
 
 @app.command()
@@ -306,12 +279,17 @@ def steer(
         Path | None, typer.Option(help="Labelled rows.", show_default="the run's valid rows")
     ] = None,
     places: Annotated[int, typer.Option("-k", min=1, help="Places that NDCG looks at.")] = 10,
+    page: Annotated[bool, typer.Option("--page", help="Write DIR/steering.html.")] = False,
+    verify: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Retrain for N weightings instead.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each, for --verify.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Show what weights do to every target, or find them; nothing is trained again."""
+    """Show what weights do to every target, or find them; only --verify trains again."""
     from rich.console import Console
 
-    from trimtab.steering.terminal import show
+    from trimtab.steering.terminal import show, show_regret
     from trimtab.training.run import Run
     from trimtab.training.steer_request import Request
     from trimtab.training.steer_request import steer as answer
@@ -329,12 +307,21 @@ def steer(
         metric=metric,
         k=places,
         trials=trials,
+        page=page,
     )
-    found = answer(Run.load(run), request)
+    loaded, console = Run.load(run), Console(highlight=False)
+    if verify is not None:
+        from trimtab.training.verify import verify as retrain
+
+        told = Console(stderr=True, highlight=False)
+        found = retrain(loaded.settings, verify, seeds=seeds, told=told.print)
+        print(json.dumps(found)) if as_json else show_regret(found, console)
+        return
+    found = answer(loaded, request)
     if as_json:
         print(json.dumps(found))
         return
-    show(found, Console(highlight=False))
+    show(found, console)
 
 
 def _write(content: bytes, path: Path) -> None:

@@ -245,3 +245,45 @@ def test_a_run_without_users_has_one_list(desk: Any) -> None:
     assert click["auc"]["interval"][0] is not None
     assert click["ndcg"]["interval"] == [None, None]
     assert isinstance(ranked, pl.DataFrame)
+
+
+def test_stages_are_no_scenes_to_weigh_apart(desk: Any) -> None:
+    stages = "scenes.stages = ['found', 'played']\n"
+    placed = "".join(
+        f"targets.{target}.scene = '{stage}'\n"
+        for target, stage in (("click", "found"), ("like", "played"), ("play", "played"))
+    )
+    desk.run_file(f"\n{stages}{placed}")
+    assert desk.call("train run.toml --out run").code == 0
+    found = answer(desk, "--weights click=1,like=5")
+    assert found["scenes"] == {}
+    assert set(found["targets"]) == {"click", "like", "play"}
+    desk.refused("steer run --weights found.click=1", "no scene named 'found'. There are none.")
+    assert len(Run.load("run").steer(like=1).rank(desk.log)) == len(desk.log)
+
+
+def test_the_page(finished: Any) -> None:
+    answer = finished.call("steer run --weights click=2,like=5 --page")
+    assert answer.code == 0, answer.err
+    assert "run/steering.html shows it" in answer.out
+    page = Path("run/steering.html").read_text(encoding="utf-8")
+    assert "<input" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_verified_against_retraining(finished: Any) -> None:
+    answer = finished.call("steer run --verify 2 --seeds 2 --json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert len(found["weightings"]) == 2
+    for one in found["weightings"]:
+        assert one["regret"] == pytest.approx(one["retrained"] - one["steered"])
+        assert one["interval"][0] <= one["interval"][1]
+        assert one["form"] in ("unlabelled", "every_row")
+        assert sum(one["shares"].values()) == pytest.approx(1, abs=1e-5)
+    assert found["mean_regret"] == pytest.approx(
+        np.mean([w["regret"] for w in found["weightings"]])
+    )
+    words = finished.call("steer run --verify 1").out
+    assert "Mean regret" in words
+    assert "another seed" in words

@@ -128,3 +128,13 @@ def test_what_a_balancer_learns_goes_on_too(folder: Path) -> None:
     last = [load_file(folder / out / "last.safetensors") for out in ("killed", "whole")]
     assert_bit_equal(*last)
     assert last[0]["balancer.xi"].any()
+
+
+def test_tables_that_start_anew_do_so_after_a_kill_too(folder: Path) -> None:
+    text = (folder / "run.toml").read_text()
+    (folder / "run.toml").write_text(text.replace("[training]", "[training]\nrenew_tables = true"))
+    wanted = finish(folder, "whole")
+    process = start(["-c", KILL_AT_RENAME, "9", *command(folder, "killed")])
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    assert_bit_equal(finish(folder, "killed"), wanted)

@@ -35,6 +35,9 @@ class TrainingSettings(Settings):
     """On the rows that a batch touches."""
     max_gradient_norm: PositiveFloat | None = None
     """Longest gradient of the dense part; longer ones are shortened."""
+    renew_tables: bool = False
+    """Whether the embedding tables start anew with every epoch, while the dense part goes on: a
+    second pass over few rows an id then teaches, where it would be learnt by heart."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Share of the running average of the dense weights that an update keeps; the average is
     evaluated and served. 0 serves the last weights."""

@@ -101,10 +101,21 @@ class Arranged:
 
 
 def shared(values: Floats, tied: NDArray[np.bool_]) -> Floats:
-    """Return the mean of each run of ties in place of its values."""
-    first = np.flatnonzero(np.append(True, ~tied))
-    sizes = _sizes(first, values)
-    return np.repeat(np.add.reduceat(values, first) / sizes, sizes)
+    """Return the mean of each run of ties in place of its values; cheap where ties are few.
+
+    Parameters
+    ----------
+    tied
+        Whether a value, but for the first, ties with the one before it.
+    """
+    later = np.flatnonzero(tied)
+    runs = np.flatnonzero(np.append(True, np.diff(later) != 1))
+    sizes = np.diff(np.append(runs, len(later))) + 1
+    starts = np.cumsum(sizes) - sizes
+    rows = np.repeat(later[runs] - starts, sizes) + np.arange(sizes.sum())
+    found = values.copy()
+    found[rows] = np.repeat(np.add.reduceat(values[rows], starts) / sizes, sizes)
+    return found
 
 
 def _sizes(first: NDArray[np.intp], values: Floats) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.steering.candidates import Candidates, Floats
+from trimtab.steering.lists import shared
 
 _CHUNK = 64
 """Weightings that one thread takes at a time."""
@@ -125,13 +126,9 @@ def _pull(score: Floats, values: Floats) -> Floats:
     """Return ``sum_i v_i (2 r_i - n - 1)`` of each column, ``r`` the rank by score, ties shared."""
     order = np.argsort(score)
     ordered, position = score[order], _positions(len(score))
-    tied = np.flatnonzero(ordered[1:] == ordered[:-1])
-    if len(tied):
-        runs = np.flatnonzero(np.append(True, np.diff(tied) != 1))
-        sizes = np.diff(np.append(runs, len(tied))) + 1
-        first = np.repeat(tied[runs], sizes)
-        within = np.arange(len(first)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        position[first + within] = position[first] + np.repeat(sizes - 1, sizes)
+    tied = ordered[1:] == ordered[:-1]
+    if tied.any():
+        position = shared(position, tied)
     of_row = np.empty_like(position)
     of_row[order] = position
     return _dot(values, of_row)

@@ -20,6 +20,9 @@ _SPREADS = (0.5, 0.4, 0.3, 0.2)
 _PARENTS = 100
 """Points of the front, far from each other, that are varied at a time."""
 
+_BLOCK = 256
+"""Rows that are compared with all that are kept at a time."""
+
 Choose = Callable[[Floats], NDArray[np.intp]]
 """Values, ``[weightings, targets]``, to the weightings that are worth varying."""
 
@@ -67,15 +70,26 @@ def explore(
 
 
 def efficient(values: Floats) -> NDArray[np.intp]:
-    """Return the rows that no other row beats, or equals, on every column; NaN is the worst."""
+    """Return the rows that no other row beats, or equals, on every column; NaN is the worst.
+
+    Of equal rows the first is kept.
+    """
     values = np.where(np.isnan(values), -np.inf, values)
-    left = np.argsort(-values.sum(axis=1), kind="stable")
-    kept = []
-    while len(left):
-        kept.append(left[0])
-        rest = left[1:]
-        left = rest[(values[rest] > values[left[0]]).any(axis=1)]
-    return np.sort(np.array(kept, dtype=np.intp))
+    # In falling order of the columns, the first one first, no row can cover an earlier one.
+    order = np.lexsort([np.arange(len(values)), *-values.T[::-1]])
+    kept = order[:0]
+    for start in range(0, len(order), _BLOCK):
+        rows = order[start : start + _BLOCK]
+        rows = rows[~_covers(values[kept], values[rows]).any(axis=0)]
+        rows = rows[~np.triu(_covers(values[rows], values[rows]), 1).any(axis=0)]
+        kept = np.append(kept, rows)
+    return np.sort(kept)
+
+
+def _covers(first: Floats, second: Floats) -> NDArray[np.bool_]:
+    """Return whether a row of the first is as good as one of the second on every column."""
+    columns = zip(first.T, second.T, strict=True)
+    return np.asarray(np.logical_and.reduce([np.greater_equal.outer(a, b) for a, b in columns]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,40 @@ def show(found: Mapping[str, Any], console: Console) -> None:
         console.print(f"\nSaved: {found['saved']} is the current profile now.", markup=False)
     else:
         console.print("\nNothing is saved; --save NAME makes it the current profile.")
+    if found.get("page"):
+        console.print(f"{found['page']} shows it, with a slider a target.", markup=False)
+
+
+def show_regret(found: Mapping[str, Any], console: Console) -> None:
+    """Print what steering lost, or won, against retraining for each weighting."""
+    table = Table(box=None, header_style="bold")
+    names = list(found["weightings"][0]["shares"])
+    for heading in (*names, "steered", "retrained", "regret", "95 % interval"):
+        table.add_column(heading, justify="right")
+    for one in found["weightings"]:
+        low, high = one["interval"]
+        lost = low is not None and low > 0
+        table.add_row(
+            *(f"{share:.2f}" for share in one["shares"].values()),
+            f"{one['steered']:.4f}",
+            f"{one['retrained']:.4f}",
+            f"{one['regret']:+.4f}",
+            f"{low:+.4f} to {high:+.4f}" if low is not None else "-",
+            style="red" if lost else "",
+        )
+    console.print("Shares of the mean gain, and C on the valid rows, which no model here has seen:")
+    console.print(table)
+    console.print(
+        f"\nMean regret {found['mean_regret']:+.4f}, largest {found['max_regret']:+.4f}: C of the "
+        "retrained model less that of the steered one; below 0, steering is better."
+    )
+    console.print(
+        f"One training, {found['steered_seconds']:.0f} s, steered to "
+        f"{len(found['weightings'])} weightings; retraining took "
+        f"{found['retrained_seconds']:.0f} s."
+    )
+    if found["seeds"] == 1:
+        console.print("One training of each: another seed may change C by a few thousandths.")
 
 
 def _show_effect(found: Mapping[str, Any], console: Console) -> None:

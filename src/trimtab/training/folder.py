@@ -29,8 +29,9 @@ SETTINGS, METRICS, CURVES = "settings.json", "metrics.json", "log.jsonl"
 CALIBRATION, REPORT = "calibration.json", "report.html"
 LEFT = {MODEL, FRONT, LAST, SETTINGS, METRICS, CURVES, CALIBRATION, REPORT}
 SEESAW, SEESAW_FOUND, SEESAW_PAGE = "seesaw", "seesaw.json", "seesaw.html"
-IMPORTANCE = "importance.json"
-LEFT |= {IMPORTANCE, PROFILES, "statistics.json", "vocabularies", SEESAW, SEESAW_FOUND, SEESAW_PAGE}
+IMPORTANCE, PAGE = "importance.json", "steering.html"
+LEFT |= {IMPORTANCE, PROFILES, PAGE, "statistics.json", "vocabularies"}
+LEFT |= {SEESAW, SEESAW_FOUND, SEESAW_PAGE}
 """Everything that a run leaves in its folder."""
 
 _MAY_CHANGE = {

@@ -50,6 +50,8 @@ def train(
     for batch in batches(rows, order.indices(state.step, last)):
         if state.stale >= settings.patience:
             break
+        if settings.renew_tables and state.step and state.step % order.steps == 0:
+            state.renew(settings.seed)
         losses = update(state, batch.to(device), settings)
         total = {name: total.get(name, 0.0) + loss for name, loss in losses.items()}
         progress(state, len(batch))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
+from trimtab.layers import seed_of
 from trimtab.model import RankingModel
 
 
@@ -89,6 +90,21 @@ class State:
         share = 1 - min(self.keep, self.step / (self.step + 10))
         current = [weights[name] for name in self.average]
         torch._foreach_lerp_(list(self.average.values()), current, share)
+
+    def renew(self, seed: int) -> None:
+        """Start the tables anew, and their optimiser; the same whatever happened before.
+
+        Liu et al., "Multi-Epoch Learning with Data Augmentation for Deep Click-Through Rate
+        Prediction", arXiv 2407.01607: ids are learnt by heart in the second pass, the dense part
+        is not.
+        """
+        tables = self.model.features.tables
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, f"tables/{self.step}"))
+            tables.reset_parameters()
+        for optimizer in self.optimizers:
+            for value in optimizer.state.get(tables.weight, {}).values():
+                value.zero_()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -9,9 +9,11 @@ from trimtab.errors import InputError
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.effect import effect
 from trimtab.steering.formulas import Formula
+from trimtab.steering.page import write
 from trimtab.steering.profiles import Profiles
 from trimtab.steering.question import solve
 from trimtab.steering.search import front
+from trimtab.training.folder import PAGE
 from trimtab.training.steer import Steering
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Request:
     metric: str = "utility"
     k: int = 10
     trials: int = 3000
+    page: bool = False
 
     def check(self) -> None:
         """Raise ``InputError`` where options do not go together."""
@@ -108,10 +111,14 @@ def steer(run: "Run", request: Request) -> dict[str, Any]:
         formula = formula or current
         against = current if request.against or formula != current else None
         found = effect(rows, formula, against, k=request.k)
-    found |= {"against_profile": request.against or profiles.current, "saved": None}
+    found |= {"against_profile": request.against or profiles.current, "saved": None, "page": None}
     if request.save is not None and formula is not None:
         profiles.with_profile(request.save, formula).save(run.folder)
         found["saved"] = request.save
+    if request.page:
+        path, shown = run.folder / PAGE, formula or current
+        write(rows, path, title=str(run.folder), formula=shown, profiles=profiles.named)
+        found["page"] = str(path)
     return found
 
 
