@@ -34,6 +34,7 @@ JOINT: dict[str, dict[str, Any]] = {
     "default": {},
     "plain shared bottom": {"embedding": {"own_width": 0, "first_order": False}},
 }
+TICK = 0.02
 T_OF_FIVE = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
 """Seeds to the 97.5 % quantile of Student's t with one degree of freedom less."""
 
@@ -201,10 +202,10 @@ def draw(found: list[dict[str, Any]]) -> str:
             line = f'<path d="M{a:.1f} {at:.1f}H{b:.1f}" stroke="{colour}" stroke-width="2"/>'
             dot = f'<circle cx="{x(f["difference"]):.1f}" cy="{at:.1f}" r="4" fill="{colour}"/>'
             parts += [line, dot]
-    for value in np.linspace(low, high, 5):
+    for value in np.arange(np.ceil(low / TICK) * TICK, high, TICK):
         parts.append(
             f'<text x="{x(value):.1f}" y="{bottom + 22}" text-anchor="middle" fill="#475569">'
-            f"{value:+.3f}</text>"
+            f"{value:+.2f}</text>"
         )
     return "\n".join([*parts, "</svg>\n"])
 
