@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from trimtab.config.load import parse
@@ -22,6 +21,7 @@ from trimtab.evaluation.evaluate import Evaluation
 from trimtab.evaluation.intervals import UserBootstrap
 from trimtab.evaluation.metrics import utility
 from trimtab.training.build import build_state
+from trimtab.training.finish import finish
 from trimtab.training.loop import train, update
 from trimtab.training.order import Order, batches
 from trimtab.training.state import State
@@ -136,7 +136,7 @@ class Trainer:
         state = build_state(settings, prepared)
         fit(state, prepared.train, settings, epochs)
         with state.averaged():
-            finish(state, prepared.train, settings.training.seed)
+            finish(state.model, prepared.train, settings.training.seed)
             return Evaluation(state.model, prepared.valid).predictions
 
 
@@ -147,15 +147,6 @@ def fit(state: State, rows: Columns, settings: RunSettings, epochs: float) -> No
     device = state.model.present.device
     for batch in batches(rows, order.indices(0, max(1, round(epochs * order.steps)))):
         update(state, batch.to(device), training)
-
-
-def finish(state: State, rows: Columns, seed: int, most: int = 200_000) -> None:
-    """Let the targets learn from training rows what needs the trained model."""
-    sample = np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])
-    state.model.eval()
-    with torch.no_grad():
-        batch = rows.batch(sample).to(state.model.present.device)
-        state.model.finish(batch, state.model(batch))
 
 
 def _renamed(prepared: Prepared, rename: Mapping[str, str]) -> Prepared:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -26,6 +25,7 @@ from trimtab.steering.steered import Steered
 from trimtab.training import checkpoint, importance, loop
 from trimtab.training.build import build_model, build_state
 from trimtab.training.checks import require_learnable
+from trimtab.training.finish import finish
 from trimtab.training.folder import (
     CALIBRATION,
     CURVES,
@@ -304,13 +304,7 @@ def _finish(
     state.best_step = choose(state.curves, settings.training.choose)["step"]
     tensors, _ = checkpoint.load(path_of(folder, state.best_step))
     state.model.load_state_dict(tensors)
-    state.model.eval()
-    sample = np.random.default_rng(settings.training.seed).permutation(len(prepared.train))[
-        :200_000
-    ]
-    with torch.no_grad():
-        batch = prepared.train.batch(np.sort(sample)).to(state.model.present.device)
-        state.model.finish(batch, state.model(batch))
+    finish(state.model, prepared.train, settings.training.seed)
     evaluation = Evaluation(state.model, prepared.valid)
     calibration = fit(settings.calibration, evaluation.outcomes())
     write(folder / CALIBRATION, calibration.text())

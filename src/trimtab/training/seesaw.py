@@ -7,9 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.errors import DataError, InputError, RunError, TrimtabError
@@ -19,7 +16,8 @@ from trimtab.evaluation.seesaw import Rivals, compare_rivals
 from trimtab.evaluation.seesaw_page import write as write_page
 from trimtab.training import checkpoint
 from trimtab.training.alone import Alone, seeded
-from trimtab.training.diagnose import SAMPLE, diagnose
+from trimtab.training.diagnose import diagnose
+from trimtab.training.finish import finish
 from trimtab.training.folder import (
     CURVES,
     DAMAGE,
@@ -185,10 +183,7 @@ def _choose_for(name: str, run: Run, prepared: Prepared) -> None:
     best = max(front(_curves(run.folder)), key=lambda entry: entry["metrics"][name] or 0.0)
     tensors, _ = checkpoint.load(path_of(run.folder, best["step"]))
     run.model.load_state_dict(tensors)
-    drawn = np.random.default_rng(run.settings.training.seed).permutation(len(prepared.train))
-    batch = prepared.train.batch(np.sort(drawn[:SAMPLE])).to(run.model.present.device)
-    with torch.no_grad():
-        run.model.finish(batch, run.model(batch))
+    finish(run.model, prepared.train, run.settings.training.seed)
 
 
 def _curves(folder: Path) -> list[dict[str, Any]]:
