@@ -1,0 +1,99 @@
+"""What another trunk or balancer does on KuaiRand: differences to the example's own, seed by seed.
+
+python benchmarks/parts.py trunk [--kinds mmoe,ple] [--seeds 5] [--epochs 1] [--results FILE]
+python benchmarks/parts.py balancing [--kinds uncertainty,torchjd/upgrad]
+
+Every kind has its default settings. Printed are the ranking metrics of the evaluation with the best
+mean: the example's own, then each kind's difference to it with 95 % of Student's t over seeds.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import trimtab
+from trimtab.balancing import balancers
+from trimtab.config.load import parse
+from trimtab.data.prepare import prepare
+from trimtab.evaluation.evaluate import Evaluation
+from trimtab.training.build import build_state
+from trimtab.training.loop import train
+from trimtab.trunks import trunks
+
+RUN = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
+KINDS = {
+    "trunk": [kind for kind in trunks if kind != "shared_bottom"],
+    "balancing": [
+        *(kind for kind in balancers if kind not in ("fixed", "torchjd")),
+        *(f"torchjd/{name}" for name in ("upgrad", "pcgrad", "aligned_mtl", "nash")),
+    ],
+}
+T_OF_SEEDS = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("part", choices=sorted(KINDS))
+    parser.add_argument("--kinds", type=lambda text: text.split(","))
+    parser.add_argument("--seeds", type=int, default=5, choices=sorted(T_OF_SEEDS))
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", type=Path, help="JSON lines to write, and to go on from")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    found: dict[str, list[dict[str, float]]] = {}
+    exists = options.results and options.results.exists()
+    done = [json.loads(line) for line in options.results.read_text().splitlines()] if exists else []
+    for kind in ("", *(options.kinds or KINDS[options.part])):
+        ranks = [line["ranks"] for line in done if line["kind"] == kind][: options.seeds]
+        for seed in range(len(ranks), options.seeds):
+            ranks.append(one(options.part, kind, seed, options.epochs))
+            if options.results:
+                with options.results.open("a") as file:
+                    file.write(json.dumps({"kind": kind, "ranks": ranks[-1]}) + "\n")
+        found[kind] = ranks
+        print(row(kind, ranks, found[""], T_OF_SEEDS[options.seeds]), flush=True)
+
+
+def one(part: str, kind: str, seed: int, epochs: int) -> dict[str, float]:
+    """Train once; return each target's ranking metric at the best evaluation."""
+    changes = [f"training.seed={seed}", f"training.epochs={epochs}"]
+    content: dict[str, Any] = trimtab.load_settings(RUN, changes).model_dump(mode="json")
+    name, _, aggregator = kind.partition("/")
+    if kind:
+        content[part] = {"kind": name, **({"aggregator": aggregator} if aggregator else {})}
+    settings = parse(content)
+    prepared = prepare(settings.plan())
+    state = build_state(settings, prepared)
+    train(
+        state,
+        prepared.train,
+        settings.training,
+        evaluate=lambda: Evaluation(state.model, prepared.valid).ranks(),
+        save=lambda state, better: None,
+        progress=lambda state, rows: None,
+    )
+    return next(e["metrics"] for e in state.curves if e["step"] == state.best_step)
+
+
+def row(
+    kind: str, ranks: list[dict[str, float]], base: list[dict[str, float]], quantile: float
+) -> str:
+    cells = []
+    for target in base[0]:
+        values = np.array([one[target] for one in ranks])
+        if not kind:
+            cells.append(f"{values.mean():.4f}")
+            continue
+        values = values - np.array([one[target] for one in base])
+        half = quantile * values.std(ddof=1) / len(values) ** 0.5
+        cells.append(f"{values.mean():+.4f} ± {half:.4f}")
+    return f"| {kind or 'the example itself'} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
