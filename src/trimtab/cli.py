@@ -315,7 +315,10 @@ def steer(
 
         told = Console(stderr=True, highlight=False)
         found = retrain(loaded.settings, verify, seeds=seeds, told=told.print)
-        print(json.dumps(found)) if as_json else show_regret(found, console)
+        if as_json:
+            print(json.dumps(found))
+        else:
+            show_regret(found, console)
         return
     found = answer(loaded, request)
     if as_json:

@@ -190,9 +190,9 @@ class RunSettings(Settings):
     def _groups(self) -> list[str]:
         """Check the number features that targets are grouped by."""
         problems = []
+        numbers = [name for name, feature in self.features.items() if feature.table(name) is None]
         for name, target in self.targets.items():
             by = target.build(name, self.targets).by
-            numbers = [n for n, feature in self.features.items() if feature.table(n) is None]
             if by is not None and by not in numbers:
                 near = nearest(by, numbers) if numbers else "The run file has none"
                 problems.append(

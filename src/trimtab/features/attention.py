@@ -15,8 +15,8 @@ class TargetAttention(nn.Module):
 
     ``q`` is the embedding of the row's own item and ``k_j`` those of the list; the network reads
     ``[q, k, q - k, q * k]``. Zhou et al., "Deep Interest Network", KDD 2018, eq. 3 and figure 2,
-    which leaves the weights unnormalised; normalised ones were as good here and keep long lists
-    from outweighing everything else.
+    which leaves the weights unnormalised; ours sum to 1, so that a long list does not outweigh
+    everything else.
     """
 
     def __init__(self, width: int, hidden: Sequence[int]) -> None:

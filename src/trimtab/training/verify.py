@@ -54,7 +54,8 @@ def verify(
     """
     if settings.data.log is None:
         raise InputError("the run was trained on a frame; there is no log to retrain from.")
-    names = [n for n, target in settings.targets.items() if target.kind != "blend"]
+    targets = settings.targets
+    names = [n for n, target in targets.items() if n in target.labels(n, targets)]  # No blends.
     if len(names) < 2:
         raise InputError(f"there is nothing to weigh: the run has {len(names)} target to steer.")
     checked = _Checked(settings, names, seeds)
