@@ -19,9 +19,8 @@ import trimtab
 from trimtab.balancing import balancers
 from trimtab.config.load import parse
 from trimtab.data.prepare import prepare
-from trimtab.evaluation.evaluate import Evaluation
 from trimtab.training.build import build_state
-from trimtab.training.loop import train
+from trimtab.training.in_memory import train_in_memory
 from trimtab.trunks import trunks
 
 RUN = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
@@ -60,7 +59,7 @@ def main() -> None:
 
 
 def one(part: str, kind: str, seed: int, epochs: int) -> dict[str, float]:
-    """Train once; return each target's ranking metric at the best evaluation."""
+    """Train once; return each target's ranking metric as served."""
     changes = [f"training.seed={seed}", f"training.epochs={epochs}"]
     content: dict[str, Any] = trimtab.load_settings(RUN, changes).model_dump(mode="json")
     name, _, aggregator = kind.partition("/")
@@ -69,15 +68,7 @@ def one(part: str, kind: str, seed: int, epochs: int) -> dict[str, float]:
     settings = parse(content)
     prepared = prepare(settings.plan())
     state = build_state(settings, prepared)
-    train(
-        state,
-        prepared.train,
-        settings.training,
-        evaluate=lambda: Evaluation(state.model, prepared.valid).ranks(),
-        save=lambda state, better: None,
-        progress=lambda state, rows: None,
-    )
-    return next(e["metrics"] for e in state.curves if e["step"] == state.best_step)
+    return dict(train_in_memory(state, settings, prepared).metrics)
 
 
 def row(

@@ -24,10 +24,9 @@ from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import prepare
 from trimtab.data.simulate import SimulationSettings, simulate
-from trimtab.evaluation.evaluate import Evaluation
 from trimtab.training.alone import Alone
 from trimtab.training.build import build_state
-from trimtab.training.loop import train
+from trimtab.training.in_memory import train_in_memory
 
 CORRELATIONS = (0.9, 0.5, 0.0)
 JOINT: dict[str, dict[str, Any]] = {
@@ -110,22 +109,10 @@ def one(rows: int, correlation: float, seed: int) -> dict[str, Any]:
 
 
 def best(settings: RunSettings, log: pl.DataFrame, target: str | None = None) -> dict[str, float]:
-    """Train; return each target's ranking metric at the best evaluation, or at ``target``'s."""
+    """Train; return each target's ranking metric as served, or ``target``'s at its own best."""
     prepared = prepare(settings.plan(), log)
     state = build_state(settings, prepared)
-    ranks: list[dict[str, float]] = []
-
-    def evaluate() -> dict[str, float]:
-        ranks.append(Evaluation(state.model, prepared.valid).ranks())
-        return ranks[-1] if target is None else {target: ranks[-1][target]}
-
-    def nothing(*_: object) -> None:
-        return
-
-    train(state, prepared.train, settings.training, evaluate=evaluate, save=nothing,
-          progress=nothing)  # fmt: skip
-    steps = [entry["step"] for entry in state.curves]
-    return ranks[steps.index(state.best_step)]
+    return dict(train_in_memory(state, settings, prepared, target).metrics)
 
 
 def differences(entries: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:

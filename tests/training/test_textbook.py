@@ -43,6 +43,7 @@ def run_file() -> dict[str, Any]:
             "batch_rows": BATCH,
             "learning_rate": 1e-3,
             "evaluations": 1,
+            "own_peaks": False,
             "patience": 1000,
             "device": "cpu",
         },

@@ -48,6 +48,9 @@ class TrainingSettings(Settings):
     choose: Literal["mean", "smallest_loss"] = "mean"
     """Which checkpoint of the front is served: that with the highest ``mean`` of the targets'
     ranking metrics, or with the ``smallest_loss`` of the target that loses most."""
+    own_peaks: bool = True
+    """Whether what a single target reads (its own tables, its path, its heads) is served from the
+    evaluation that was best for that target, where that is better on the valid rows."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of the start, the order of the rows and dropout."""
     device: str = "auto"

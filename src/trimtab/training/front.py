@@ -36,11 +36,17 @@ def front(curves: Sequence[Entry]) -> list[Entry]:
 
 def _covers(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
     """Say whether ``first`` is at least as good everywhere; a metric not known is the worst."""
-    return all(_value(first[name]) >= _value(second[name]) for name in second)
+    return all(value_of(first[name]) >= value_of(second[name]) for name in second)
 
 
-def _value(metric: float | None) -> float:
+def value_of(metric: float | None) -> float:
+    """Return a metric to compare by; one that is not known is the worst."""
     return -math.inf if metric is None or math.isnan(metric) else metric
+
+
+def best_by(curves: Sequence[Entry], target: str) -> Entry:
+    """Return the evaluation of the front that is best for one target; of equal ones the first."""
+    return max(front(curves), key=lambda entry: value_of(entry["metrics"][target]))
 
 
 def _mean(entry: Entry, best: Mapping[str, float]) -> float:
@@ -49,7 +55,7 @@ def _mean(entry: Entry, best: Mapping[str, float]) -> float:
 
 def _smallest_loss(entry: Entry, best: Mapping[str, float]) -> float:
     lost = [
-        (high - _value(entry["metrics"][name])) / max(high - 0.5, 1e-6)
+        (high - value_of(entry["metrics"][name])) / max(high - 0.5, 1e-6)
         for name, high in best.items()
         if high > -math.inf
     ]
@@ -73,7 +79,7 @@ WORDS = {
 def choose(curves: Sequence[Entry], rule: Rule) -> Entry:
     """Return the evaluation of the front that the rule chooses; of equal ones the first."""
     kept = front(curves)
-    best = {name: max(_value(e["metrics"][name]) for e in kept) for name in kept[0]["metrics"]}
+    best = {name: max(value_of(e["metrics"][name]) for e in kept) for name in kept[0]["metrics"]}
     return max(kept, key=lambda entry: _RULES[rule](entry, best))
 
 

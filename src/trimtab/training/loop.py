@@ -50,8 +50,7 @@ def train(
     for batch in batches(rows, order.indices(state.step, last)):
         if state.stale >= settings.patience:
             break
-        if settings.renew_tables and state.step and state.step % order.steps == 0:
-            state.renew(settings.seed)
+        renew(state, order, settings)
         losses = update(state, batch.to(device), settings)
         total = {name: total.get(name, 0.0) + loss for name, loss in losses.items()}
         progress(state, len(batch))
@@ -62,6 +61,12 @@ def train(
             better = record(state, means, evaluate, epoch=state.step / order.steps)
             save(state, better)
             total, since = {}, state.step
+
+
+def renew(state: State, order: Order, settings: TrainingSettings) -> None:
+    """Start the tables anew before the first update of every epoch but the first, where asked."""
+    if settings.renew_tables and state.step and state.step % order.steps == 0:
+        state.renew(settings.seed)
 
 
 def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from trimtab.evaluation.intervals import UserBootstrap
 from trimtab.evaluation.metrics import utility
 from trimtab.training.build import build_state
 from trimtab.training.finish import finish
-from trimtab.training.loop import train, update
+from trimtab.training.loop import renew, train, update
 from trimtab.training.order import Order, batches
 from trimtab.training.state import State
 
@@ -146,6 +146,7 @@ def fit(state: State, rows: Columns, settings: RunSettings, epochs: float) -> No
     order = Order(len(rows), training.batch_rows, training.seed)
     device = state.model.present.device
     for batch in batches(rows, order.indices(0, max(1, round(epochs * order.steps)))):
+        renew(state, order, training)
         update(state, batch.to(device), training)
 
 

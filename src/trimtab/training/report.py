@@ -1,6 +1,5 @@
 """What a finished run tells its report."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +10,10 @@ from trimtab.config.doctor import examine
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
 from trimtab.errors import TrimtabError
-from trimtab.evaluation.evaluate import Evaluation, finite
+from trimtab.evaluation.evaluate import finite
+from trimtab.training.conclude import Conclusion
 from trimtab.training.front import WORDS, front
+from trimtab.training.peaks import Served
 from trimtab.training.state import State
 
 
@@ -20,8 +21,7 @@ def contents(
     settings: RunSettings,
     prepared: Prepared,
     state: State,
-    evaluation: Evaluation,
-    metrics: Mapping[str, Any],
+    end: Conclusion,
     *,
     title: str,
     frame: Any,
@@ -41,27 +41,35 @@ def contents(
                 "seconds": state.seconds,
                 "rows_per_second": rows_per_second,
                 "epochs": round(epochs, 2),
-                "best_step": state.best_step,
-                "rule": _rule(settings, state),
+                "best_step": end.served.step,
+                "rule": _rule(settings, state, end.served),
                 "front": [
                     {k: e[k] for k in ("step", "epoch", "metrics")} for e in front(state.curves)
                 ],
             },
-            "curves": [e | {"best": e["step"] == state.best_step} for e in state.curves],
-            "metrics": metrics,
-            "reliability": evaluation.reliability(),
+            "curves": [e | {"best": e["step"] == end.served.step} for e in state.curves],
+            "metrics": end.metrics,
+            "reliability": end.evaluation.reliability(),
             "findings": _findings(settings, frame),
         }
     )
 
 
-def _rule(settings: RunSettings, state: State) -> str:
+def _rule(settings: RunSettings, state: State, served: Served) -> str:
     """Say what was kept and why one checkpoint is served."""
+    epochs = {entry["step"]: entry["epoch"] for entry in state.curves}
+    own = [f"{target} from epoch {epochs[step]:.2f}" for target, step in served.own.items()]
     kept = len(front(state.curves))
     return (
         f"{kept} of {len(state.curves)} evaluations {'is' if kept == 1 else 'are'} on the front: "
         "no other is at least as good on every target. Served is the one with "
         f"{WORDS[settings.training.choose]}."
+        + (
+            f" Parts that one target alone reads are from its own best evaluation where that is "
+            f"better: {', '.join(own)}."
+            if own
+            else ""
+        )
     )
 
 

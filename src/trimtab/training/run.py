@@ -1,6 +1,5 @@
 """A run: one training, kept in a folder, and what can be done with it afterwards."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,28 +9,26 @@ from typing import Any
 import polars as pl
 import torch
 
-from trimtab.calibration import Calibration, fit
+from trimtab.calibration import Calibration
 from trimtab.config.load import load, parse
 from trimtab.config.schema import RunSettings
 from trimtab.data.columns import Names
-from trimtab.data.prepare import Prepared, encode_rows, prepare
+from trimtab.data.prepare import encode_rows, prepare
 from trimtab.data.statistics import Statistics
 from trimtab.errors import DataError, InputError, RunError, SettingsError
-from trimtab.evaluation.evaluate import Evaluation, finite
+from trimtab.evaluation.evaluate import Evaluation
 from trimtab.evaluation.predict import predict
 from trimtab.evaluation.report import write as write_report
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.steered import Steered
-from trimtab.training import checkpoint, importance, loop
+from trimtab.training import checkpoint, importance
 from trimtab.training.build import build_model, build_state
 from trimtab.training.checks import require_learnable
-from trimtab.training.finish import finish
+from trimtab.training.conclude import conclude
+from trimtab.training.fit import fit
 from trimtab.training.folder import (
-    CALIBRATION,
-    CURVES,
     DAMAGE,
     LAST,
-    METRICS,
     MODEL,
     REPORT,
     go_on,
@@ -41,12 +38,10 @@ from trimtab.training.folder import (
     saved_settings,
     start,
     whole,
-    write,
 )
-from trimtab.training.front import FRONT, choose, keep, path_of
+from trimtab.training.front import FRONT
 from trimtab.training.progress import Progress, Silent
 from trimtab.training.report import contents
-from trimtab.training.state import State
 from trimtab.training.steer import Steering
 
 
@@ -232,20 +227,20 @@ def train(
         else:
             start(folder, settings, prepared.statistics)
         progress.start(settings, prepared, state)
-        _fit(state, settings, prepared, folder, progress)
-    evaluation, calibration, metrics = _finish(state, settings, prepared, folder, progress)
-    page = contents(settings, prepared, state, evaluation, metrics, title=folder.name, frame=frame)
+        fit(state, settings, prepared, folder, progress)
+    end = conclude(state, settings, prepared, folder, progress)
+    page = contents(settings, prepared, state, end, title=folder.name, frame=frame)
     progress.stage("measuring what carries each target")
     page["importance"] = importance.keep(
-        folder, settings, prepared, evaluation=evaluation, calibration=calibration
+        folder, settings, prepared, evaluation=end.evaluation, calibration=end.calibration
     )
     try:
         write_report(page, folder / REPORT)
     except OSError as error:
         raise RunError(f"{folder / REPORT}: cannot be written: {error.strerror}.") from None
-    progress.finished(folder, metrics)
+    progress.finished(folder, end.metrics)
     statistics, rows = prepared.statistics, rows_of(prepared)
-    return Run(folder, settings, statistics, state.model, calibration=calibration, rows=rows)
+    return Run(folder, settings, statistics, state.model, calibration=end.calibration, rows=rows)
 
 
 def _settings(settings: str | Path | Mapping[str, Any] | RunSettings) -> RunSettings:
@@ -265,53 +260,3 @@ def device_of(settings: RunSettings) -> torch.device:
         raise SettingsError(
             f"training.device: this machine has no {wanted!r}; expected 'auto', 'cpu' or 'cuda'."
         ) from None
-
-
-def _fit(
-    state: State, settings: RunSettings, prepared: Prepared, folder: Path, progress: Progress
-) -> None:
-    rule = [name for name, target in settings.targets.items() if target.weight > 0]
-
-    def evaluate() -> dict[str, float]:
-        ranks = Evaluation(state.model, prepared.valid).ranks()
-        return {name: ranks[name] for name in rule}
-
-    rows = rows_of(prepared)
-
-    def save(state: State, better: bool) -> None:
-        with state.averaged():
-            keep(folder, state.curves, state.model.state_dict())
-        checkpoint.save(folder / LAST, state.tensors(), state.facts() | {"rows": rows})
-        lines = [json.dumps(finite(entry)) for entry in state.curves]
-        write(folder / CURVES, "\n".join(lines) + "\n")
-        progress.evaluated(state)
-
-    loop.train(
-        state,
-        prepared.train,
-        settings.training,
-        evaluate=evaluate,
-        save=save,
-        progress=progress.advance,
-    )
-
-
-def _finish(
-    state: State, settings: RunSettings, prepared: Prepared, folder: Path, progress: Progress
-) -> tuple[Evaluation, Calibration, dict[str, Any]]:
-    """Serve the best weights: learn what needs them, calibrate, save, evaluate."""
-    progress.stage("evaluating")
-    state.best_step = choose(state.curves, settings.training.choose)["step"]
-    tensors, _ = checkpoint.load(path_of(folder, state.best_step))
-    state.model.load_state_dict(tensors)
-    finish(state.model, prepared.train, settings.training.seed)
-    evaluation = Evaluation(state.model, prepared.valid)
-    calibration = fit(settings.calibration, evaluation.outcomes())
-    write(folder / CALIBRATION, calibration.text())
-    names = {kind: list(columns) for kind, columns in vars(prepared.train.names).items()}
-    facts = {"names": names, "rows": rows_of(prepared)}
-    checkpoint.save(folder / MODEL, state.model.state_dict(), facts)
-    evaluation.calibrate(calibration, settings.calibration)
-    metrics = evaluation.metrics()
-    write(folder / METRICS, json.dumps(metrics, indent=1))
-    return evaluation, calibration, metrics

@@ -30,7 +30,7 @@ from trimtab.training.folder import (
     saved_settings,
     write,
 )
-from trimtab.training.front import choose, front, path_of
+from trimtab.training.front import best_by, path_of
 from trimtab.training.run import Run, train
 from trimtab.training.trainings import Trainings
 
@@ -180,7 +180,7 @@ def _choose_for(name: str, run: Run, prepared: Prepared) -> None:
     """Give a model that had to learn an earlier step too the weights best for the target itself."""
     if sum(target.weight > 0 for target in run.settings.targets.values()) < 2:
         return
-    best = max(front(_curves(run.folder)), key=lambda entry: entry["metrics"][name] or 0.0)
+    best = best_by(_curves(run.folder), name)
     tensors, _ = checkpoint.load(path_of(run.folder, best["step"]))
     run.model.load_state_dict(tensors)
     finish(run.model, prepared.train, run.settings.training.seed)
@@ -193,12 +193,12 @@ def _curves(folder: Path) -> list[dict[str, Any]]:
 
 
 def _peaks(run: Run) -> dict[str, float]:
-    """Return how much better each target was at its own best evaluation than at the one served."""
+    """Return how much better each target was at its own best evaluation than what is served."""
     try:
         curves = _curves(run.folder)
+        served = checkpoint.load(run.folder / MODEL)[1]["served"]["metrics"]
     except (OSError, ValueError):
         return {}
-    served = choose(curves, run.settings.training.choose)["metrics"]
     return {
         name: max(entry["metrics"][name] or 0.0 for entry in curves) - value
         for name, value in served.items()

@@ -1,0 +1,130 @@
+"""Every target's own parts from the evaluation that was best for it.
+
+Targets do not peak together: a rare one has learnt its few positives by heart while a frequent one
+still learns. One evaluation has to be chosen for what all share. What a single target reads (its
+own tables and first-order weights, its own path, its heads) can come from its own peak: no other
+target notices, except those behind it in a funnel. Whether that is better is measured, not assumed.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from torch import Tensor
+
+from trimtab.config.training import TrainingSettings
+from trimtab.model import RankingModel
+from trimtab.training.front import best_by, choose, value_of
+
+TABLES = "features.tables.weight"
+Read = Callable[[int], Mapping[str, Tensor]]
+"""Returns the weights of an evaluation on the front, given its step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Where the weights that are served are from.
+
+    Attributes
+    ----------
+    step
+        Evaluation that the shared parts are from.
+    own
+        Target to the evaluation that its own parts are from, where that is another one.
+    metrics
+        Each target's ranking metric on the valid rows.
+    """
+
+    step: int
+    own: Mapping[str, int]
+    metrics: Mapping[str, float | None]
+
+
+def own_columns(model: RankingModel, target: str) -> list[slice]:
+    """Return the columns of the tables that only one target reads."""
+    widths = model.features.tables.blocks
+    ends = dict(zip(widths, accumulate(widths.values()), strict=True))
+    mine = (f"own/{target}", f"first/{target}")
+    return [slice(ends[b] - widths[b], ends[b]) for b in mine if b in widths]
+
+
+def own_weights(model: RankingModel, target: str) -> list[str]:
+    """Return the tensors outside the tables that only one target reads."""
+    return [
+        name
+        for name in model.state_dict()
+        if name.startswith((f"own.{target}.", f"targets.{target}."))
+        or (name.startswith("towers.") and f".heads.{target}." in name)
+    ]
+
+
+def put(model: RankingModel, step: int, own: Mapping[str, int], read: Read) -> None:
+    """Put an evaluation's weights into the model, with some targets' own parts from others."""
+    model.load_state_dict(read(step))
+    here = model.state_dict()
+    for target, at in own.items():
+        weights = read(at)
+        for name in own_weights(model, target):
+            here[name].copy_(weights[name])
+        for columns in own_columns(model, target):
+            here[TABLES][:, columns] = weights[TABLES][:, columns].to(here[TABLES].device)
+
+
+def serve(
+    model: RankingModel,
+    curves: Sequence[Mapping[str, Any]],
+    settings: TrainingSettings,
+    *,
+    read: Read,
+    evaluate: Callable[[], dict[str, float]],
+) -> Served:
+    """Choose the weights to serve, and leave them in the model.
+
+    Tried as the shared part are the evaluation that the rule chooses and every target's best one;
+    with each, the other targets' own parts are taken from their peaks where that makes the target
+    better. The rule then chooses between these.
+
+    Parameters
+    ----------
+    evaluate
+        Returns each target's ranking metric of the model on the valid rows.
+    """
+    rule = settings.choose
+    targets = curves[0]["metrics"] if settings.own_peaks else ()
+    peaks = {target: best_by(curves, target)["step"] for target in targets}
+    by_step = {entry["step"]: entry for entry in curves}
+    tried = []
+    for step in dict.fromkeys([choose(curves, rule)["step"], *peaks.values()]):
+        one = _with_peaks(model, by_step[step], peaks, read=read, evaluate=evaluate)
+        tried.append({"score": _mean(one.metrics), "metrics": one.metrics, "served": one})
+    served: Served = choose(tried, rule)["served"]
+    put(model, served.step, served.own, read)
+    return served
+
+
+def _with_peaks(
+    model: RankingModel,
+    entry: Mapping[str, Any],
+    peaks: Mapping[str, int],
+    *,
+    read: Read,
+    evaluate: Callable[[], dict[str, float]],
+) -> Served:
+    """Return an evaluation with the own parts of others for the targets that gain by it."""
+    step, before = entry["step"], entry["metrics"]
+    own = {target: peak for target, peak in peaks.items() if peak != step}
+    while own:
+        put(model, step, own, read)
+        metrics = evaluate()
+        better = {t: at for t, at in own.items() if value_of(metrics[t]) > value_of(before[t])}
+        if better == own:
+            return Served(step=step, own=own, metrics=metrics)
+        own = better
+    return Served(step=step, own={}, metrics=before)
+
+
+def _mean(metrics: Mapping[str, float | None]) -> float:
+    known = [value for value in map(value_of, metrics.values()) if value > -math.inf]
+    return sum(known) / len(known) if known else 0.0
