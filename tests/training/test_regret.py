@@ -6,6 +6,9 @@ from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.data.simulate import SimulationSettings, simulate
 from trimtab.evaluation.metrics import utility
+from trimtab.evaluation.predict import predict
+from trimtab.training.build import build_state
+from trimtab.training.loop import train
 from trimtab.training.regret import (
     ONE,
     Trainer,
@@ -80,6 +83,24 @@ def test_training_without_looking_is_repeatable(run: tuple[RunSettings, Prepared
     trainer = Trainer(run[1])
     first, second = (trainer.scores(run[0], 0.5, {}) for _ in range(2))
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_tables_start_anew_as_in_a_run(run: tuple[RunSettings, Prepared]) -> None:
+    settings, prepared = run
+    changes = {"renew_tables": True, "epochs": 2, "patience": 99}
+    training = settings.training.model_copy(update=changes)
+    settings = settings.model_copy(update={"training": training})
+    state = build_state(settings, prepared)
+    train(
+        state,
+        prepared.train,
+        training,
+        evaluate=lambda: dict.fromkeys(settings.targets, 0.5),
+        save=lambda state, better: None,
+        progress=lambda state, rows: None,
+    )
+    expected = predict(state.model, prepared.valid)["stop"]
+    np.testing.assert_array_equal(Trainer(prepared).scores(settings, 2, {})["stop"], expected)
 
 
 def test_reweighted_keeps_the_mean_weight(run: tuple[RunSettings, Prepared]) -> None:
