@@ -132,6 +132,10 @@ def train(
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Finished run to go on from with later rows."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
 ) -> None:
     """Train a run: checkpoint, metrics.json, report.html."""
@@ -145,7 +149,7 @@ def train(
     folder = out or Path("runs", name)
     try:
         with Terminal() as progress:
-            fit(settings, out=folder, resume=resume, progress=progress)
+            fit(settings, out=folder, start=start, resume=resume, progress=progress)
     except KeyboardInterrupt:
         print("trimtab: stopped; the same command with --resume goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -311,8 +315,10 @@ def steer(
     )
     loaded, console = Run.load(run), Console(highlight=False)
     if verify is not None:
+        from trimtab.training.growth import refuse_grown
         from trimtab.training.verify import verify as retrain
 
+        refuse_grown(run)
         told = Console(stderr=True, highlight=False)
         found = retrain(loaded.settings, verify, seeds=seeds, told=told.print)
         if as_json:

@@ -117,6 +117,18 @@ def test_ids_that_never_come_back() -> None:
     one(findings, "features.day", "100 % of the valid rows")
 
 
+def test_hashed_ids_that_share_a_row() -> None:
+    hashed = {"kind": "id", "hash_rows": 1_000}
+    features = {"user": hashed, "item": hashed | {"hash_rows": 10}}
+    findings = look(log(), features=features)
+    few = one(findings, "features.user.hash_rows", "40 values hashed to 1,000 rows", "expected)")
+    many = one(findings, "features.item.hash_rows", "30 values hashed to 10 rows")
+    assert (few.severity, few.advice) == ("note", "")
+    assert many.severity == "warning"
+    assert many.advice == "With hash_rows = 280, 10 % would."
+    assert not [f for f in findings if "valid rows have a value" in f.what]
+
+
 def test_number_that_follows_a_label_is_a_leak() -> None:
     frame = log()
     seconds = frame["click"].to_numpy() * 9 + np.random.default_rng(2).random(ROWS) * 10

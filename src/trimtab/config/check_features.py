@@ -8,6 +8,7 @@ from trimtab.config.examined import Examined
 from trimtab.config.facts import FeatureFacts, measure
 from trimtab.config.findings import Finding, Severity, listed, percent, place, verb
 from trimtab.config.guess.names import is_behaviour, words
+from trimtab.data.statistics import raw_column
 
 MISSING = 0.2
 UNSEEN = 0.9
@@ -26,7 +27,7 @@ _COUNTED = {"count", "counts", "cnt", "num", "number", "rate", "ratio", "seq", "
 def check_features(examined: Examined) -> list[Finding]:
     """Return what is found of the features."""
     facts = list(measure(examined))
-    return [*_leaks(examined, facts), *_useless(facts), *_missing(facts)]
+    return [*_leaks(examined, facts), *_useless(facts), *_missing(facts), *_hashed(examined)]
 
 
 def _useless(facts: Sequence[FeatureFacts]) -> Iterator[Finding]:
@@ -64,6 +65,21 @@ def _missing(facts: Sequence[FeatureFacts]) -> Iterator[Finding]:
             where=place("features", [one.name for one in absent]),
             what=f"Missing on training rows: {listed(shares)}.",
         )
+
+
+def _hashed(examined: Examined) -> Iterator[Finding]:
+    """State how many ids share a table row, where they are hashed."""
+    for name, settings in examined.settings.features.items():
+        if getattr(settings, "hash_rows", None) is not None:
+            rows = settings.vocabulary(
+                settings.learn(raw_column(examined.train, name, settings), None)
+            )
+            yield Finding(
+                severity="warning" if rows.advice() else "note",
+                where=f"features.{name}.hash_rows",
+                what=f"{rows.told()}.",
+                advice=rows.advice(),
+            )
 
 
 def _leaks(examined: Examined, facts: Sequence[FeatureFacts]) -> Iterator[Finding]:

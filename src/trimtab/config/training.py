@@ -37,7 +37,8 @@ class TrainingSettings(Settings):
     """Longest gradient of the dense part; longer ones are shortened."""
     renew_tables: bool = False
     """Whether the embedding tables start anew with every epoch, while the dense part goes on: a
-    second pass over few rows an id then teaches, where it would be learnt by heart."""
+    second pass over few rows an id then teaches, where it would be learnt by heart. In a run that
+    goes on from another one (``--from``) they go back to where that one left them."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Share of the running average of the dense weights that an update keeps; the average is
     evaluated and served. 0 serves the last weights."""

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trimtab.data.vocabulary import Vocabulary
+from trimtab.data.vocabulary import IdRows
 from trimtab.registry import Registry
 from trimtab.settings import Settings
 
@@ -58,14 +58,26 @@ class FeatureSettings(Settings, ABC):
         return
 
     @abstractmethod
-    def learn(self, column: pl.Series, shared: Vocabulary | None) -> Learnt:
+    def learn(self, column: pl.Series, shared: IdRows | None) -> Learnt:
         """Learn from the raw training values; ``shared`` is the vocabulary of ``shares``."""
 
     @abstractmethod
-    def restore(self, state: dict[str, Any], vocabulary: Vocabulary | None) -> Learnt:
+    def restore(self, state: dict[str, Any], vocabulary: IdRows | None) -> Learnt:
         """Rebuild what ``learn`` returned from its state and its vocabulary."""
 
-    def vocabulary(self, learnt: Any) -> Vocabulary | None:
+    def grow(self, learnt: Any, new: Any, shared: IdRows | None) -> Learnt:
+        """Return what was learnt, with what new rows add to it; nothing learnt is changed.
+
+        Parameters
+        ----------
+        new
+            What ``learn`` returned for the new rows.
+        shared
+            The grown vocabulary of ``shares``.
+        """
+        return learnt  # type: ignore[no-any-return]
+
+    def vocabulary(self, learnt: Any) -> IdRows | None:
         """Return the vocabulary that this feature owns, or None."""
         return None
 

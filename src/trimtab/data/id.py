@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
-from trimtab.data.vocabulary import MISSING, Vocabulary
+from trimtab.data.hashed import LEAST_ROWS, MOST, check_hash, learn_rows, restore_rows
+from trimtab.data.vocabulary import MISSING, IdRows
 
 
 @features.register("id")
@@ -15,19 +16,32 @@ class IdSettings(FeatureSettings):
     """Strings or integers of any size."""
 
     kind: Literal["id"] = "id"
-    least_rows: PositiveInt = 2
+    least_rows: PositiveInt = LEAST_ROWS
     """Values in fewer training rows share the table row of values never seen."""
+    hash_rows: int | None = Field(default=None, ge=1, le=MOST)
+    """Keep no vocabulary: values are hashed to so many table rows. Some share a row; how many is
+    told by ``trimtab check`` and in the report."""
 
-    def learn(self, column: pl.Series, shared: Vocabulary | None) -> "LearntId":
+    @model_validator(mode="after")
+    def _hashes(self) -> "IdSettings":
+        check_hash(self.hash_rows, self.shares, self.least_rows)
+        return self
+
+    def learn(self, column: pl.Series, shared: IdRows | None) -> "LearntId":
         """Learn the vocabulary, unless it is another feature's."""
-        return LearntId(column.name, shared or Vocabulary.learn(column, self.least_rows))
+        rows = shared or learn_rows(column, self.least_rows, self.hash_rows)
+        return LearntId(column.name, rows)
 
-    def restore(self, state: dict[str, Any], vocabulary: Vocabulary | None) -> "LearntId":
+    def restore(self, state: dict[str, Any], vocabulary: IdRows | None) -> "LearntId":
         """Rebuild from the vocabulary."""
-        assert vocabulary is not None
-        return LearntId(state["name"], vocabulary)
+        return LearntId(state["name"], restore_rows(vocabulary, self.hash_rows, state))
 
-    def vocabulary(self, learnt: "LearntId") -> Vocabulary | None:
+    def grow(self, learnt: "LearntId", new: "LearntId", shared: IdRows | None) -> "LearntId":
+        """Put new values after those known, unless the vocabulary is another feature's."""
+        rows = shared or learnt.vocabulary.grown(new.vocabulary, self.least_rows)
+        return LearntId(learnt.name, rows)
+
+    def vocabulary(self, learnt: "LearntId") -> IdRows | None:
         """Return the vocabulary, when it is this feature's own."""
         return learnt.vocabulary if self.shares is None else None
 
@@ -39,7 +53,7 @@ class IdSettings(FeatureSettings):
 class LearntId(Learnt):
     """A vocabulary."""
 
-    def __init__(self, name: str, vocabulary: Vocabulary) -> None:
+    def __init__(self, name: str, vocabulary: IdRows) -> None:
         self.name = name
         self.vocabulary = vocabulary
 
@@ -56,8 +70,8 @@ class LearntId(Learnt):
 
     def describe(self) -> str:
         """Say how many values there are."""
-        return f"{len(self.vocabulary.values):,} values"
+        return self.vocabulary.describe()
 
     def state(self) -> dict[str, Any]:
-        """Return the feature's name."""
-        return {"name": self.name}
+        """Return the feature's name, and what was counted of hashed ids."""
+        return {"name": self.name, **self.vocabulary.state()}

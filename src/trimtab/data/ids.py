@@ -4,11 +4,12 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
+from trimtab.data.hashed import LEAST_ROWS, MOST, check_hash, learn_rows, restore_rows
 from trimtab.data.spelling import spelled
-from trimtab.data.vocabulary import Vocabulary
+from trimtab.data.vocabulary import IdRows
 from trimtab.errors import DataError
 
 
@@ -19,27 +20,40 @@ class IdsSettings(FeatureSettings):
     kind: Literal["ids"] = "ids"
     separator: str | None = Field(default=None, min_length=1)
     """What stands between the values where the column is text."""
-    least_rows: PositiveInt = 2
+    least_rows: PositiveInt = LEAST_ROWS
     """Values that stand fewer times in the training rows share the row of values never seen."""
+    hash_rows: int | None = Field(default=None, ge=1, le=MOST)
+    """Keep no vocabulary: values are hashed to so many table rows. Some share a row; how many is
+    told by ``trimtab check`` and in the report."""
     last: PositiveInt = 50
     """Keep at most this many values of a row, the last ones."""
     pool: Literal["mean", "sum", "attention"] = "mean"
     """How a row's embeddings become one; a row without values gets zeros. ``attention`` weighs
     the values by the row's own item: ``shares`` names its feature."""
 
-    def learn(self, column: pl.Series, shared: Vocabulary | None) -> "LearntIds":
+    @model_validator(mode="after")
+    def _hashes(self) -> "IdsSettings":
+        check_hash(self.hash_rows, self.shares, self.least_rows)
+        return self
+
+    def learn(self, column: pl.Series, shared: IdRows | None) -> "LearntIds":
         """Learn the vocabulary of the list's values, unless it is another feature's."""
-        values = shared or Vocabulary.learn(
-            as_lists(column, self.separator, self.last).explode(), self.least_rows
+        values = shared or learn_rows(
+            as_lists(column, self.separator, self.last).explode(), self.least_rows, self.hash_rows
         )
         return LearntIds(column.name, values, self.separator, self.last)
 
-    def restore(self, state: dict[str, Any], vocabulary: Vocabulary | None) -> "LearntIds":
+    def restore(self, state: dict[str, Any], vocabulary: IdRows | None) -> "LearntIds":
         """Rebuild from the vocabulary."""
-        assert vocabulary is not None
-        return LearntIds(state["name"], vocabulary, self.separator, self.last)
+        rows = restore_rows(vocabulary, self.hash_rows, state)
+        return LearntIds(state["name"], rows, self.separator, self.last)
 
-    def vocabulary(self, learnt: "LearntIds") -> Vocabulary | None:
+    def grow(self, learnt: "LearntIds", new: "LearntIds", shared: IdRows | None) -> "LearntIds":
+        """Put new values after those known, unless the vocabulary is another feature's."""
+        rows = shared or learnt.vocabulary.grown(new.vocabulary, self.least_rows)
+        return LearntIds(learnt.name, rows, self.separator, self.last)
+
+    def vocabulary(self, learnt: "LearntIds") -> IdRows | None:
         """Return the vocabulary, when it is this feature's own."""
         return learnt.vocabulary if self.shares is None else None
 
@@ -63,7 +77,7 @@ class IdsSettings(FeatureSettings):
 class LearntIds(Learnt):
     """A vocabulary, and how a row's list is read."""
 
-    def __init__(self, name: str, vocabulary: Vocabulary, separator: str | None, last: int) -> None:
+    def __init__(self, name: str, vocabulary: IdRows, separator: str | None, last: int) -> None:
         self.name = name
         self.vocabulary = vocabulary
         self.separator = separator
@@ -83,11 +97,11 @@ class LearntIds(Learnt):
 
     def describe(self) -> str:
         """Say how many values there are."""
-        return f"lists of {len(self.vocabulary.values):,} values"
+        return f"lists of {self.vocabulary.describe()}"
 
     def state(self) -> dict[str, Any]:
-        """Return the feature's name."""
-        return {"name": self.name}
+        """Return the feature's name, and what was counted of hashed ids."""
+        return {"name": self.name, **self.vocabulary.state()}
 
 
 def as_lists(column: pl.Series, separator: str | None, last: int) -> pl.Series:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
-from trimtab.data.vocabulary import MISSING, Vocabulary
+from trimtab.data.vocabulary import MISSING, IdRows
 from trimtab.errors import DataError
 
 Values = NDArray[np.float64]
@@ -33,13 +33,13 @@ class NumberSettings(FeatureSettings):
         """Raise ``DataError`` where the column is not numeric or holds an infinity."""
         as_numbers(column)
 
-    def learn(self, column: pl.Series, shared: Vocabulary | None) -> Learnt:
+    def learn(self, column: pl.Series, shared: IdRows | None) -> Learnt:
         """Learn the scale, or the edges of the buckets."""
         values, present = as_numbers(column)
         scale = _SCALES[self.scale]
         return scale.learn(column.name, values[present], present, self.buckets)
 
-    def restore(self, state: dict[str, Any], vocabulary: Vocabulary | None) -> Learnt:
+    def restore(self, state: dict[str, Any], vocabulary: IdRows | None) -> Learnt:
         """Rebuild from the learnt numbers."""
         scale = _SCALES[self.scale]
         return scale(**state)

@@ -25,6 +25,29 @@ Seconds = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Base:
+    """What an earlier run learnt, which this one takes over and adds to.
+
+    Attributes
+    ----------
+    key
+        The same for the same statistics of the earlier run.
+    statistics
+        The earlier run's; or, where they are ``complete``, with what this one's rows add.
+    """
+
+    key: str
+    statistics: Statistics
+    complete: bool = False
+
+    def learn(self, plan: "DataPlan", train: pl.DataFrame) -> Statistics:
+        """Return the statistics with what training rows add to them."""
+        if self.complete:
+            return self.statistics
+        return self.statistics.grown(Statistics.learn(plan.features, plan.scenes, train))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataPlan:
     """Everything that decides what the encoded columns hold."""
 
@@ -33,6 +56,7 @@ class DataPlan:
     scenes: ScenesSettings | None
     labels: Mapping[str, LabelColumn]
     weights: Mapping[str, str]
+    base: Base | None = None
 
     def key(self) -> str:
         """Return the plan as text, the same for the same plan."""
@@ -43,6 +67,7 @@ class DataPlan:
                 "scenes": self.scenes and self.scenes.model_dump(mode="json"),
                 "labels": {name: vars(label) for name, label in self.labels.items()},
                 "weights": dict(self.weights),
+                "base": self.base and self.base.key,
             }
         )
 
@@ -117,7 +142,10 @@ def _encode(plan: DataPlan, frame: Any) -> Prepared:
         _age(plan, valid, log=valid if isinstance(data.valid, InFile) else rows),
     )
     _require_known(plan, ages[0])
-    statistics = Statistics.learn(plan.features, plan.scenes, train)
+    if plan.base is not None:
+        statistics = plan.base.learn(plan, train)
+    else:
+        statistics = Statistics.learn(plan.features, plan.scenes, train)
     encoded = (
         statistics.columns(train, plan.labels, plan.weights, data.user, ages[0]),
         statistics.columns(valid, plan.labels, plan.weights, data.user, ages[1]),

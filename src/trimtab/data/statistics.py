@@ -16,7 +16,7 @@ from trimtab.data.labels import LabelColumn, read_labels, read_weights
 from trimtab.data.read import require
 from trimtab.data.scenes import Scenes
 from trimtab.data.settings import ScenesSettings
-from trimtab.data.vocabulary import Vocabulary
+from trimtab.data.vocabulary import IdRows, Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,26 @@ class Statistics:
     ) -> "Statistics":
         """Learn from training rows; features that share a vocabulary come after its owner."""
         learnt: dict[str, Learnt] = {}
-        vocabularies: dict[str, Vocabulary | None] = {}
+        vocabularies: dict[str, IdRows | None] = {}
         for name, feature in _owners_first(features):
             column = raw_column(frame, name, feature)
             learnt[name] = feature.learn(column, vocabularies.get(feature.shares or ""))
             vocabularies[name] = feature.vocabulary(learnt[name])
         return cls(settings=features, learnt=learnt, scenes=Scenes.learn(scenes, frame))
+
+    def grown(self, new: "Statistics") -> "Statistics":
+        """Return the same with the values that only ``new``, of later rows, has.
+
+        They come after those known, so that each of these keeps its table row; scales, buckets
+        and scenes stay what they are.
+        """
+        learnt: dict[str, Learnt] = {}
+        vocabularies: dict[str, IdRows | None] = {}
+        for name, feature in _owners_first(self.settings):
+            shared = vocabularies.get(feature.shares or "")
+            learnt[name] = feature.grow(self.learnt[name], new.learnt[name], shared)
+            vocabularies[name] = feature.vocabulary(learnt[name])
+        return Statistics(settings=new.settings, learnt=learnt, scenes=self.scenes)
 
     @property
     def tables(self) -> dict[str, int]:
@@ -124,27 +138,34 @@ class Statistics:
         (folder / "statistics.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
         for i, (name, feature) in enumerate(self.settings.items()):
             vocabulary = feature.vocabulary(self.learnt[name])
-            if vocabulary is not None:
+            for end, frame in vocabulary.frames().items() if vocabulary is not None else ():
                 # Not straight to the file, where Polars hides that a disk is full.
                 file = io.BytesIO()
-                vocabulary.values.alias("value").to_frame().write_parquet(file)
-                (folder / "vocabularies" / f"{i}.parquet").write_bytes(file.getbuffer())
+                frame.write_parquet(file)
+                (folder / "vocabularies" / f"{i}{end}.parquet").write_bytes(file.getbuffer())
 
     @classmethod
     def load(cls, folder: Path, features: Mapping[str, FeatureSettings]) -> "Statistics":
         """Read what ``save`` wrote."""
         state = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
         place = {name: folder / "vocabularies" / f"{i}.parquet" for i, name in enumerate(features)}
-        owned = {
-            name: Vocabulary(pl.read_parquet(path)["value"])
+        owned: dict[str, IdRows | None] = {
+            name: Vocabulary(pl.read_parquet(path)["value"], _rare(path))
             for name, path in place.items()
             if path.exists()
         }
-        learnt = {
-            name: feature.restore(state["features"][name], owned.get(feature.shares or name))
-            for name, feature in features.items()
-        }
+        learnt = {}
+        for name, feature in _owners_first(features):
+            known = owned.get(feature.shares or name)
+            learnt[name] = feature.restore(state["features"][name], known)
+            owned[name] = feature.vocabulary(learnt[name])
         return cls(settings=features, learnt=learnt, scenes=Scenes(**state["scenes"]))
+
+
+def _rare(path: Path) -> pl.DataFrame | None:
+    """Read the values that were too rare, beside the file of a vocabulary."""
+    beside = path.with_suffix(".rare.parquet")
+    return pl.read_parquet(beside) if beside.exists() else None
 
 
 def raw_column(frame: pl.DataFrame, name: str, feature: FeatureSettings) -> pl.Series:

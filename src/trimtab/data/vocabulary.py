@@ -1,5 +1,8 @@
 """The values of an id feature, and the table row of each."""
 
+from abc import ABC, abstractmethod
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -11,7 +14,42 @@ MISSING, UNSEEN, FIRST = 0, 1, 2
 """Table rows of a null, of a value not in the vocabulary, and of the most frequent value."""
 
 
-class Vocabulary:
+class IdRows(ABC):
+    """Which row of an embedding table an id has."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Rows of the embedding table."""
+
+    @abstractmethod
+    def encode(self, column: pl.Series) -> NDArray[np.int32]:
+        """Return the table row of every value."""
+
+    @abstractmethod
+    def grown(self, new: Any, least_rows: int) -> "IdRows":
+        """Return the same rows, and more for what was learnt of new ones; none is moved.
+
+        Parameters
+        ----------
+        least_rows
+            Training rows, old and new, from which a value has a table row of its own.
+        """
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in a few words what was learnt, for people."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the small learnt numbers, as JSON."""
+        return {}
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Return what is kept in files, by the end of their names."""
+        return {}
+
+
+class Vocabulary(IdRows):
     """Values in falling order of frequency: value ``i`` has table row ``FIRST + i``.
 
     Frequent values lie next to each other in the table, which caches like. Whole floats count as
@@ -22,10 +60,13 @@ class Vocabulary:
     ----------
     values
         Distinct values, Int64 or String.
+    rare
+        Values that were too rare so far, as ``value``, and their ``rows``.
     """
 
-    def __init__(self, values: pl.Series) -> None:
+    def __init__(self, values: pl.Series, rare: pl.DataFrame | None = None) -> None:
         self.values = values
+        self.rare = pl.DataFrame({"value": values[:0], "rows": []}) if rare is None else rare
         self._rows = pl.DataFrame(
             {"value": values, "row": np.arange(FIRST, FIRST + len(values), dtype=np.int32)}
         )
@@ -34,8 +75,9 @@ class Vocabulary:
     def learn(cls, column: pl.Series, least_rows: int) -> "Vocabulary":
         """Return the values that stand in at least ``least_rows`` rows."""
         column = canonical(column).drop_nulls().alias("value")
-        counts = column.value_counts(name="rows").filter(pl.col("rows") >= least_rows)
-        return cls(counts.sort(["rows", "value"], descending=[True, False])["value"])
+        counts = column.value_counts(name="rows")
+        frequent = _by_rows(counts.filter(pl.col("rows") >= least_rows))
+        return cls(frequent, counts.filter(pl.col("rows") < least_rows))
 
     @property
     def rows(self) -> int:
@@ -50,6 +92,46 @@ class Vocabulary:
             column = column.cast(self.values.dtype, strict=False)
         found = column.to_frame().join(self._rows, on="value", how="left", maintain_order="left")
         return found["row"].fill_null(UNSEEN).to_numpy().astype(np.int32, copy=True)
+
+    def grown(self, new: "Vocabulary", least_rows: int) -> "Vocabulary":
+        """Return this vocabulary with values of ``new`` after its own.
+
+        Those come that are frequent in the new rows, or in old and new ones together. Where one
+        vocabulary holds integers and the other text that is no integer, both become text.
+        """
+        dtype = self._common(new)
+        more = new.values.cast(dtype).unique(maintain_order=True)
+        known = pl.concat([self.values.cast(dtype), _without(more, self.values.cast(dtype))])
+        counts = [part.with_columns(pl.col("value").cast(dtype)) for part in (self.rare, new.rare)]
+        rare = pl.concat(counts, how="vertical_relaxed").group_by("value").agg(pl.sum("rows"))
+        rare = rare.join(known.alias("value").to_frame(), on="value", how="anti")
+        often = _by_rows(rare.filter(pl.col("rows") >= least_rows))
+        values = pl.concat([known, often.alias(known.name)])
+        return Vocabulary(values, rare.filter(pl.col("rows") < least_rows))
+
+    def _common(self, new: "Vocabulary") -> pl.DataType:
+        """Return the type of the values of both."""
+        dtype = self.values.dtype
+        values = [new.values, new.rare["value"]]
+        fits = all(v.cast(dtype, strict=False).null_count() == v.null_count() for v in values)
+        return dtype if fits else pl.String()
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Return the values, and those too rare so far."""
+        return {"": self.values.alias("value").to_frame(), ".rare": self.rare}
+
+    def describe(self) -> str:
+        """Say how many values there are."""
+        return f"{len(self.values):,} values"
+
+
+def _by_rows(counts: pl.DataFrame) -> pl.Series:
+    """Return counted values, the most frequent first."""
+    return counts.sort(["rows", "value"], descending=[True, False])["value"]
+
+
+def _without(values: pl.Series, known: pl.Series) -> pl.Series:
+    return values.filter(~values.is_in(known.implode()))
 
 
 def canonical(column: pl.Series) -> pl.Series:

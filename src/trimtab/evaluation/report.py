@@ -179,7 +179,22 @@ def _summary(report: Fields, targets: Fields) -> list[Markup]:
     named = [*known[:shown], *([f"{len(known) - shown} more"] if shown < len(known) else [])]
     valid = count((report.get("metrics") or {}).get("rows", rows.get("valid")))
     text = Markup("On the <b>{} held-out rows</b> it orders {}.")
-    return [trained, *([text.format(valid, _listed(named))] if known else []), *_adds_up(targets)]
+    orders = [text.format(valid, _listed(named))] if known else []
+    return [trained, *_went_on(data.get("start") or {}), *orders, *_adds_up(targets)]
+
+
+def _went_on(start: Fields) -> list[Markup]:
+    """Say what a run went on from, and how many ids are new in each table."""
+    if not start:
+        return []
+    new = {name: rows for name, rows in start["new_ids"].items() if rows}
+    told = [Markup("{} {}").format(name, count(rows)) for name, rows in new.items()]
+    text = Markup("It went on from <em>{}</em>; {}.")
+    return [
+        text.format(
+            start["run"], Markup("new ids: {}").format(_listed(told)) if told else "no id is new"
+        )
+    ]
 
 
 def _orders(name: str, main: Fields) -> Markup:

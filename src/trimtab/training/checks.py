@@ -1,6 +1,6 @@
 """What must hold of the training rows before anything is trained on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +11,30 @@ from trimtab.data.prepare import Prepared
 from trimtab.errors import DataError
 
 
-def require_learnable(settings: RunSettings, prepared: Prepared) -> None:
+def require_learnable(settings: RunSettings, prepared: Prepared, known: Iterable[str] = ()) -> None:
     """Refuse targets that nothing can be learnt of, and weights that are all 0.
+
+    Parameters
+    ----------
+    known
+        Targets that were learnt before: one day more may well be without a single like.
 
     Raises
     ------
     DataError
         With one line a problem, all problems at once.
     """
-    problems = [*_labels(settings, prepared), *_weights(prepared)]
+    problems = [*_labels(settings, prepared, set(known)), *_weights(prepared)]
     if problems:
         raise DataError("\n".join(dict.fromkeys(problems)))
 
 
-def _labels(settings: RunSettings, prepared: Prepared) -> Iterator[str]:
+def _labels(settings: RunSettings, prepared: Prepared, known: set[str]) -> Iterator[str]:
     """Look at each target's labels in the rows of its scenes."""
     rows, scenes = prepared.train, prepared.statistics.scenes
     for name, target in settings.targets.items():
+        if name in known:
+            continue
         inside = [i for i, s in enumerate(scenes.names) if s in settings.scenes_of(name)]
         here = np.isin(rows.arrays["scene"], inside) | scenes.staged
         for label, column in target.labels(name, settings.targets).items():

@@ -43,7 +43,9 @@ def conclude(
     calibration = fit(settings.calibration, evaluation.outcomes())
     write(folder / CALIBRATION, calibration.text())
     names = {kind: list(columns) for kind, columns in vars(prepared.train.names).items()}
-    facts = {"names": names, "rows": rows_of(prepared), "served": finite(asdict(served))}
+    tables = state.model.features.tables
+    layout = {"tables": tables.tables, "blocks": tables.blocks}
+    facts = {"names": names, "rows": rows_of(prepared), "served": finite(asdict(served)), **layout}
     checkpoint.save(folder / MODEL, state.model.state_dict(), facts)
     evaluation.calibrate(calibration, settings.calibration)
     metrics = evaluation.metrics()

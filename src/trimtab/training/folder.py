@@ -32,6 +32,8 @@ SEESAW, SEESAW_FOUND, SEESAW_PAGE = "seesaw", "seesaw.json", "seesaw.html"
 IMPORTANCE, PAGE = "importance.json", "steering.html"
 LEFT |= {IMPORTANCE, PROFILES, PAGE, "statistics.json", "vocabularies"}
 LEFT |= {SEESAW, SEESAW_FOUND, SEESAW_PAGE}
+START, TABLES = "start.json", "start.safetensors"
+LEFT |= {START, TABLES}
 """Everything that a run leaves in its folder."""
 
 _MAY_CHANGE = {
@@ -90,14 +92,19 @@ def saved_calibration(folder: Path, settings: RunSettings, model: RankingModel) 
     return calibration
 
 
+def refuse_other_settings(folder: Path, settings: RunSettings) -> None:
+    """Raise ``InputError`` where a run cannot go on with these settings."""
+    found = differences(_fixed(saved_settings(folder)), _fixed(settings))
+    told = ", ".join(islice(found, 3))
+    if told:
+        raise InputError(
+            f"{folder}: was trained with other settings: {told}. Choose another --out."
+        )
+
+
 def go_on(folder: Path, settings: RunSettings, prepared: Prepared, state: State) -> None:
     """Restore the state from the last checkpoint."""
-    found = _differences(_fixed(saved_settings(folder)), _fixed(settings))
-    differences = ", ".join(islice(found, 3))
-    if differences:
-        raise InputError(
-            f"{folder}: was trained with other settings: {differences}. Choose another --out."
-        )
+    refuse_other_settings(folder, settings)
     tensors, facts = checkpoint.load(folder / LAST)
     if facts.get("rows") != rows_of(prepared):
         raise InputError(f"{folder}: was trained on other rows; choose another --out.")
@@ -133,7 +140,7 @@ def whole(folder: Path) -> Iterator[None]:
             for name in ("vocabularies", FRONT):
                 shutil.rmtree(folder / name, ignore_errors=True)
             with suppress(OSError):
-                for name in (SETTINGS, "statistics.json"):
+                for name in (SETTINGS, "statistics.json", START, TABLES):
                     (folder / name).unlink(missing_ok=True)
                 folder.rmdir()
         raise
@@ -146,12 +153,12 @@ def _fixed(settings: RunSettings) -> dict[str, Any]:
     )
 
 
-def _differences(saved: Any, now: Any, key: str = "") -> Iterator[str]:
+def differences(saved: Any, now: Any, key: str = "") -> Iterator[str]:
     """Yield in words where two settings differ."""
     if isinstance(saved, Mapping) and isinstance(now, Mapping):
         for name in dict.fromkeys([*saved, *now]):
             inside = f"{key}.{name}" if key else name
-            yield from _differences(saved.get(name), now.get(name), inside)
+            yield from differences(saved.get(name), now.get(name), inside)
     elif saved != now:
         yield f"{key} was {json.dumps(saved)} and is {json.dumps(now)}"
 

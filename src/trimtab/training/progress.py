@@ -96,6 +96,11 @@ class Terminal(Progress):
             f"{rows['train']:,} rows to train on, {rows['valid']:,} held out; "
             f"{duplicates['found']:,} exact duplicates, {duplicates['dropped']:,} dropped"
         )
+        if start := prepared.summary.get("start"):
+            new = [f"{name} {count:,}" for name, count in start["new_ids"].items() if count]
+            self.console.print(
+                f"going on from {start['run']}; new ids: {', '.join(new) or 'none'}", markup=False
+            )
         total = rows["train"] * settings.training.epochs
         done = min(state.step * settings.training.batch_rows, total)
         self.bar.update(self.task, description="training", total=total, completed=done)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,19 @@ from trimtab.evaluation.predict import predict
 from trimtab.evaluation.report import write as write_report
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.steered import Steered
-from trimtab.training import checkpoint, importance
+from trimtab.training import checkpoint, growth, importance
 from trimtab.training.build import build_model, build_state
 from trimtab.training.checks import require_learnable
 from trimtab.training.conclude import conclude
 from trimtab.training.fit import fit
 from trimtab.training.folder import (
     DAMAGE,
-    LAST,
     MODEL,
     REPORT,
-    go_on,
     refuse_taken,
     rows_of,
     saved_calibration,
     saved_settings,
-    start,
     whole,
 )
 from trimtab.training.front import FRONT
@@ -119,7 +117,7 @@ class Run:
 
     def evaluation(self, data: Any = None) -> Evaluation:
         """Return predictions and labels of labelled rows, as ``evaluate`` sees them."""
-        plan = self.settings.plan()
+        plan = growth.plan_of(self.folder, self.settings, self.statistics)
         if data is None:
             if self.settings.data.log is None:
                 raise DataError("the run was trained on a frame; give the rows to evaluate.")
@@ -176,6 +174,7 @@ def train(
     frame: Any = None,
     *,
     out: str | Path | None = None,
+    start: str | Path | Run | None = None,
     resume: bool = False,
     add: bool = False,
     progress: Progress | None = None,
@@ -190,6 +189,9 @@ def train(
         Rows to train on in place of ``data.log``: Polars, pandas or Arrow.
     out
         Folder of the run, made when it does not exist; a temporary one when left out.
+    start
+        Finished run, or its folder, to go on from with later rows: its ids keep their table rows,
+        new ones get rows of their own; weights and the optimisers' state go on. It is only read.
     resume
         Go on from the last checkpoint in ``out``, if there is one.
     add
@@ -215,17 +217,17 @@ def train(
     if settings.training.threads:
         torch.set_num_threads(settings.training.threads)
     progress.stage("reading and encoding the log")
-    prepared = prepare(settings.plan(), frame)
-    require_learnable(settings, prepared)
+    source = None if start is None else growth.Start.of(_folder(start), settings)
+    base = growth.base_of(None if out is None else Path(out), settings, source)
+    prepared = prepare(replace(settings.plan(), base=base), frame)
+    known = source.settings.targets if source else settings.targets if base else ()
+    require_learnable(settings, prepared, known)
     state = build_state(settings, prepared, device)
     folder = Path(out or tempfile.mkdtemp(prefix="trimtab-"))
     for place in (folder, folder / FRONT):
         checkpoint.sweep(place)
     with whole(folder):
-        if (folder / LAST).exists():
-            go_on(folder, settings, prepared, state)
-        else:
-            start(folder, settings, prepared.statistics)
+        growth.begin(folder, settings, prepared, state, source)
         progress.start(settings, prepared, state)
         fit(state, settings, prepared, folder, progress)
     end = conclude(state, settings, prepared, folder, progress)
@@ -260,3 +262,7 @@ def device_of(settings: RunSettings) -> torch.device:
         raise SettingsError(
             f"training.device: this machine has no {wanted!r}; expected 'auto', 'cpu' or 'cuda'."
         ) from None
+
+
+def _folder(run: str | Path | Run) -> Path:
+    return run.folder if isinstance(run, Run) else Path(run)

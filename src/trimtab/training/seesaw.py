@@ -31,6 +31,7 @@ from trimtab.training.folder import (
     write,
 )
 from trimtab.training.front import best_by, path_of
+from trimtab.training.growth import refuse_grown
 from trimtab.training.run import Run, train
 from trimtab.training.trainings import Trainings
 
@@ -64,6 +65,7 @@ def seesaw(run: Run, *, seeds: int = 1, progress: Trainings | None = None) -> di
     """
     progress = progress or Trainings(show=False)
     names = [name for name, target in run.settings.targets.items() if target.weight > 0]
+    refuse_grown(run.folder)
     _require_comparable(run, names, seeds)
     progress.stage("reading the encoded log")
     prepared = prepare(run.settings.plan())

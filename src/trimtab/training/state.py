@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
 from trimtab.layers import seed_of
 from trimtab.model import RankingModel
+from trimtab.training import checkpoint
 
 
 @dataclass(kw_only=True)
@@ -22,6 +24,8 @@ class State:
     ----------
     average
         Running average of the dense weights; empty where none is kept.
+    origin
+        File with the tables that ``renew`` goes back to; None where it draws them.
     step
         Updates done.
     best, best_step
@@ -36,6 +40,7 @@ class State:
     optimizers: list[torch.optim.Optimizer]
     keep: float = 0.0
     average: dict[str, Tensor] = field(default_factory=dict)
+    origin: Path | None = None
     step: int = 0
     best: float = float("-inf")
     best_step: int = 0
@@ -50,30 +55,45 @@ class State:
         found = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         found |= {f"average.{name}": t for name, t in self.average.items()}
         found |= {f"balancer.{name}": t for name, t in self.balancer.state_dict().items()}
-        for i, optimizer in enumerate(self.optimizers):
-            for j, parameter in enumerate(_parameters(optimizer)):
-                for key, value in optimizer.state[parameter].items():
-                    found[f"optimizer.{i}.{j}.{key}"] = value
+        for name, parameter, optimizer in self.learnt():
+            for key, value in optimizer.state[parameter].items():
+                found[f"optimizer.{name}.{key}"] = value
         found["random"] = torch.get_rng_state()
         return found
+
+    def learnt(self) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
+        """Return the name of every parameter that is learnt, the parameter and its optimiser."""
+        parts = {"model": self.model, "balancer": self.balancer}
+        names = {id(p): f"{part}.{n}" for part, m in parts.items() for n, p in m.named_parameters()}
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    yield names[id(parameter)], parameter, optimizer
 
     def facts(self) -> dict[str, Any]:
         """Return the numbers of the state."""
         return {name: getattr(self, name) for name in self.FACTS}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Set everything from what ``tensors`` and ``facts`` returned."""
-        self.model.load_state_dict(_under("model.", tensors))
-        self.balancer.load_state_dict(_under("balancer.", tensors))
+        """Set everything from what ``tensors`` and ``facts`` returned.
+
+        Raises
+        ------
+        ValueError
+            When they are of another model, or of other optimisers.
+        """
+        self.model.load_state_dict(under("model.", tensors))
+        self.balancer.load_state_dict(under("balancer.", tensors))
         device = self.model.present.device
-        self.average = {name: t.to(device) for name, t in _under("average.", tensors).items()}
-        for i, optimizer in enumerate(self.optimizers):
-            for j, parameter in enumerate(_parameters(optimizer)):
-                saved = _under(f"optimizer.{i}.{j}.", tensors)
-                optimizer.state[parameter] = {k: t.to(parameter.device) for k, t in saved.items()}
+        self.average = {name: t.to(device) for name, t in under("average.", tensors).items()}
+        for name, parameter, optimizer in self.learnt():
+            saved = under(f"optimizer.{name}.", tensors)
+            optimizer.state[parameter] = {k: t.to(parameter.device) for k, t in saved.items()}
         torch.set_rng_state(tensors["random"])
         for name in self.FACTS:
             setattr(self, name, facts[name])
+        if self.tensors().keys() != tensors.keys():
+            raise ValueError("The tensors are of other parts.")
 
     def dense(self) -> dict[str, Tensor]:
         """Return the weights that the average is kept of: all but the tables."""
@@ -91,19 +111,34 @@ class State:
         current = [weights[name] for name in self.average]
         torch._foreach_lerp_(list(self.average.values()), current, share)
 
+    def tables(self) -> dict[str, Tensor]:
+        """Return the tables' weight, and their optimiser's state beside it."""
+        weight = self.model.features.tables.weight
+        found = {"weight": weight.data}
+        for optimizer in self.optimizers:
+            found |= optimizer.state.get(weight, {})
+        return found
+
     def renew(self, seed: int) -> None:
         """Start the tables anew, and their optimiser; the same whatever happened before.
+
+        Where the training went on from a run, they go back to where that left them.
 
         Liu et al., "Multi-Epoch Learning with Data Augmentation for Deep Click-Through Rate
         Prediction", arXiv 2407.01607: ids are learnt by heart in the second pass, the dense part
         is not.
         """
+        if self.origin is not None:
+            saved, _ = checkpoint.load(self.origin)
+            for name, tensor in self.tables().items():
+                tensor.copy_(saved[name])
+            return
         tables = self.model.features.tables
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(seed, f"tables/{self.step}"))
             tables.reset_parameters()
-        for optimizer in self.optimizers:
-            for value in optimizer.state.get(tables.weight, {}).values():
+        for name, value in self.tables().items():
+            if name != "weight":
                 value.zero_()
 
     @contextmanager
@@ -120,10 +155,6 @@ class State:
                 weights[name].copy_(value)
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors whose name starts with ``prefix``, without it."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
