@@ -21,10 +21,10 @@ from trimtab.evaluation.metrics import (
     grouped_auc_parts,
     grouped_xauc_parts,
     observed,
-    pair_weights,
     ratio,
     utility_within_parts,
 )
+from trimtab.evaluation.pairs import pair_weights
 
 Interval = tuple[float, float]
 Codes = NDArray[np.intp]

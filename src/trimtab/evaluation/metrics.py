@@ -10,14 +10,14 @@ ones ``pull``, which takes one sort if a pair is worth ``w_i w_j |g_i - g_j|`` (
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Rows = NDArray[Any]
+from trimtab.evaluation.pairs import pair_weights
+from trimtab.evaluation.sorting import Floats, Rows, codes_of, edges, order_of, sums, then_by
+
 Weights = Rows | None
-Floats = NDArray[np.float64]
 
 
 class Parts(NamedTuple):
@@ -102,7 +102,7 @@ def grouped_xauc(label: Rows, prediction: Rows, group: Rows, weight: Weights = N
 def grouped_xauc_parts(label: Rows, prediction: Rows, group: Rows, weight: Weights = None) -> Parts:
     """XAUC and weight of each group that has two different labels."""
     label, row_weight, prediction, group = observed(label, weight, prediction, group)
-    groups, code = np.unique(group, return_inverse=True)
+    groups, code = codes_of(group)
     pairs = pair_weights(label, prediction, row_weight, code)
     concordant, comparable, rows = (np.bincount(code, row_weight * x) for x in (*pairs, 1.0))
     return _defined(groups, ratio(concordant, comparable), rows, worth=comparable)
@@ -154,13 +154,13 @@ def reliability(label: Rows, prediction: Rows, weight: Weights = None, bins: int
     Tied predictions share a bin, that of their middle row, so there may be fewer bins than asked.
     """
     label, row_weight, prediction = observed(label, weight, prediction)
-    order = np.argsort(prediction)
+    order = order_of(prediction)
     label, row_weight, prediction = label[order], row_weight[order], prediction[order]
-    ties = _edges(prediction)
+    ties = edges(prediction)
     below = _below(row_weight)[ties]
     code = np.minimum((below[:-1] + below[1:]) / (2 * below[-1:]) * bins, bins - 1).astype(int)
-    edges = ties[_edges(code)]
-    rows, predicted, actual = (_sums(row_weight * x, edges) for x in (1.0, prediction, label))
+    edges = ties[edges(code)]
+    rows, predicted, actual = (sums(row_weight * x, edges) for x in (1.0, prediction, label))
     return Bins(predicted / rows, actual / rows, rows)
 
 
@@ -180,17 +180,17 @@ class Ranking:
     """Rows sorted by score within their group, once, for any number of weightings of them."""
 
     def __init__(self, score: Rows, group: Rows) -> None:
-        order = np.argsort(score)
-        order = order[np.argsort(group[order], kind="stable")]
-        score, group = score[order], group[order]
-        self._order, self._ties, self._groups = order, _edges(group, score), _edges(group)
+        groups, codes = codes_of(group)
+        order = then_by(order_of(score), codes)
+        score, group = score[order], codes[order]
+        self._order, self._ties, self._groups = order, edges(group, score), edges(group)
         self._blocks = np.searchsorted(self._ties, self._groups)
         self._unscored = np.isnan(score[self._ties[:-1]])
-        self.groups = group[self._groups[:-1]]
+        self.groups = groups
 
     def total(self, value: Rows) -> Floats:
         """Sum of a value of each row over each group."""
-        return _sums(value[self._order], self._groups)
+        return sums(value[self._order], self._groups)
 
     def pull(self, gain: Rows, weight: Floats) -> Floats:
         """For each group, the sum over its pairs with ``s_i > s_j`` of ``w_i w_j (g_i - g_j)``.
@@ -198,51 +198,13 @@ class Ranking:
         It is the sum of ``w_i g_i`` by the weight below i less that above. Rows are the last axis.
         """
         weight = weight[..., self._order]
-        moment = _sums(weight * gain[self._order], self._ties)
+        moment = sums(weight * gain[self._order], self._ties)
         moment[..., self._unscored] = np.nan
-        below = _below(_sums(weight, self._ties))
+        below = _below(sums(weight, self._ties))
         ends = below[..., self._blocks]
         whole = np.repeat(ends[..., :-1] + ends[..., 1:], np.diff(self._blocks), axis=-1)
         moment *= below[..., :-1] + below[..., 1:] - whole
-        return _sums(moment, self._blocks)
-
-
-def pair_weights(label: Rows, score: Rows, weight: Floats, group: Rows) -> tuple[Floats, Floats]:
-    """Weight of the rows that each row is in order with (ties half), and of those it should be.
-
-    Pairs are of rows of one group with different labels: after a sort by group and label those out
-    of order have inverted ranks by group and score, where ties are ranked by label.
-    """
-    order = np.lexsort((score, label, group))
-    label, score, weight, group = label[order], score[order], weight[order], group[order]
-    by_score = np.lexsort((score, group))
-    rank = np.argsort(by_score)
-    tied = _weight_of_run(weight[by_score], group[by_score], score[by_score])[rank]
-    tied -= _weight_of_run(weight, group, label, score)
-    comparable = _weight_of_run(weight, group) - _weight_of_run(weight, group, label)
-    concordant = comparable - _inverted(rank, weight) - tied / 2
-    concordant[np.isnan(score)] = np.nan
-    back = np.argsort(order)
-    return concordant[back], comparable[back]
-
-
-def _inverted(rank: Rows, weight: Floats) -> Floats:
-    """Weight of the positions that each position is inverted with, in a permutation.
-
-    A radix sort from the top bit: a pass splits each block into its low and high ranks, positions
-    in order within both; a high one before a low one is an inversion. log2(n) passes of O(n).
-    """
-    bits = max(rank.size - 1, 1).bit_length()
-    mass, found = np.zeros(1 << bits), np.zeros(1 << bits)
-    mass[rank] = weight
-    ranks: Rows = np.concatenate([rank, np.arange(rank.size, 1 << bits)])
-    for half in 1 << np.arange(bits)[::-1]:
-        ranks = ranks.reshape(-1, 2 * half)
-        high, here = (ranks & half) > 0, mass[ranks]
-        lows, highs = (np.where(high == side, here, 0).cumsum(axis=1) for side in (False, True))
-        found[ranks] += np.where(high, lows[:, -1:] - lows, highs)
-        ranks = np.stack([ranks[side].reshape(-1, half) for side in (~high, high)], axis=1)
-    return found[rank]
+        return sums(moment, self._blocks)
 
 
 def observed(label: Rows, weight: Weights, *columns: Rows) -> tuple[Rows, ...]:
@@ -275,23 +237,6 @@ def _defined(group: Rows, value: Rows, weight: Rows, *, worth: Rows) -> Parts:
 
 def _mean(value: Rows, weight: Rows) -> float:
     return float(ratio(weight @ value, weight.sum()))
-
-
-def _edges(*keys: Rows) -> Rows:
-    """Where each run of equal rows begins, in columns sorted together; last, their length."""
-    first = np.ones(keys[0].size + 1, dtype=bool)
-    first[1:-1] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
-    return np.flatnonzero(first)
-
-
-def _sums(value: Rows, edges: Rows) -> Floats:
-    single = edges.size == value.shape[-1] + 1  # each run is a row, for which reduceat is slow
-    return value if single else np.asarray(np.add.reduceat(value, edges[:-1], axis=-1))
-
-
-def _weight_of_run(weight: Floats, *keys: Rows) -> Floats:
-    edges = _edges(*keys)
-    return np.repeat(_sums(weight, edges), np.diff(edges))
 
 
 def _below(weight: Floats) -> Floats:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.evaluation.intervals import UserBootstrap
-from trimtab.evaluation.metrics import pair_weights, ratio
+from trimtab.evaluation.metrics import ratio
+from trimtab.evaluation.pairs import pair_weights
 from trimtab.steering.candidates import Codes, Floats
 from trimtab.steering.lists import Arranged, Lists, blocks
 from trimtab.steering.resampling import Mean, Metric, Pairs

@@ -1,0 +1,98 @@
+"""Pairs of rows that predictions put in order, counted for each row."""
+
+import numpy as np
+
+from trimtab.evaluation.sorting import (
+    Floats,
+    Index,
+    Rows,
+    codes_of,
+    edges,
+    order_of,
+    sums,
+    then_by,
+)
+
+
+def pair_weights(label: Rows, score: Rows, weight: Floats, group: Rows) -> tuple[Floats, Floats]:
+    """Weight of the rows that each row is in order with (ties half), and of those it should be.
+
+    Pairs are of rows of one group with different labels: after a sort by group and label those out
+    of order have inverted ranks by group and score, where ties are ranked by label.
+    """
+    group, labels, scores = (codes_of(column)[1] for column in (group, label, score))
+    order = then_by(then_by(then_by(np.arange(label.size), scores), labels), group)
+    weight, group, labels, scores = weight[order], group[order], labels[order], scores[order]
+    by_score = then_by(then_by(np.arange(label.size), scores), group)
+    found = _inverted(by_score, weight, edges(group))
+    found += _weight_of_run(weight[by_score], group, scores[by_score]) / 2
+    concordant = np.empty(label.size)
+    concordant[by_score] = found
+    concordant += _weight_of_run(weight, group, labels, scores) / -2
+    comparable = _weight_of_run(weight, group) - _weight_of_run(weight, group, labels)
+    np.subtract(comparable, concordant, out=concordant)
+    back = np.empty_like(order)
+    back[order] = np.arange(label.size)
+    concordant = concordant[back]
+    concordant[np.isnan(score)] = np.nan
+    return concordant, comparable[back]
+
+
+def _inverted(by_score: Index, weight: Floats, groups: Index) -> Floats:
+    """Weight of the rows of its group that each row is inverted with, rows in order of score.
+
+    Groups of about one size are counted together, filled up to a power of two with rows that are
+    in order.
+    """
+    rank, found = np.empty_like(by_score), np.empty(by_score.size)
+    rank[by_score] = np.arange(by_score.size)
+    starts, sizes = groups[:-1], np.diff(groups)
+    bits = np.frexp(np.maximum(sizes - 1, 0))[1]
+    for each in np.unique(bits):
+        here = bits == each
+        places = np.arange(1 << each)
+        inside = places < sizes[here, None]
+        at = np.where(inside, starts[here, None] + places, 0)
+        ranks = np.where(inside, rank[at] - starts[here, None], places)
+        mass = None if (weight == 1).all() else np.where(inside, weight[at], 0.0)
+        found[at[inside]] = _inversions(ranks, mass)[inside]
+    return found
+
+
+def _inversions(ranks: Index, mass: Floats | None) -> Floats:
+    """Mass (1 each, unless told) that each rank of a permutation a line is inverted with.
+
+    A radix sort from the top bit: a pass splits each block into its low and high ranks, positions
+    in order within both; a high one before a low one is an inversion. log2(n) passes of O(n).
+    """
+    shape, half = ranks.shape, ranks.shape[1] // 2
+    ranks, found = ranks.ravel(), np.zeros(ranks.size)
+    while half:
+        high = (ranks & half) > 0
+        split = np.empty((ranks.size // (2 * half), 2, half), dtype=np.intp)
+        for side, place in ((0, ~high), (1, high)):
+            split[:, side] = np.flatnonzero(place).reshape(-1, half)
+        before, lows = _of_other_side(split, half, mass)
+        np.subtract(lows, before[:, 1], out=before[:, 1])
+        order = split.ravel()
+        ranks, found = ranks[order], found[order] + before.ravel()
+        mass = None if mass is None else mass[order]
+        half //= 2
+    return found.reshape(shape)
+
+
+def _of_other_side(split: Index, half: int, mass: Floats | None) -> tuple[Rows, Rows | int]:
+    """Mass in the block that stands before each low of highs, each high of lows; of all lows."""
+    if mass is None:
+        starts = np.arange(0, split.size, 2 * half)[:, None, None]
+        return split - starts - np.arange(half), half
+    blocks = mass.reshape(-1, 2 * half)
+    whole = (blocks.cumsum(axis=1) - blocks).ravel()[split]
+    inside = mass[split]
+    own = inside.cumsum(axis=2) - inside
+    return whole - own, inside[:, 0].sum(axis=1, keepdims=True)
+
+
+def _weight_of_run(weight: Floats, *keys: Rows) -> Floats:
+    starts = edges(*keys)
+    return np.repeat(sums(weight, starts), np.diff(starts))
