@@ -87,12 +87,14 @@ class Evaluation:
     def metrics(self) -> dict[str, Any]:
         """Return ``{"rows": .., "targets": {..}, "scenes": {..}}``, undefined numbers as None."""
         everything = np.ones(len(self.columns), dtype=bool)
+        whole = self._targets(everything, list(self.model.targets))
         scenes = {}
         for i, (name, tower) in enumerate(self.model.towers.items()):
             rows = everything if self.model.staged else self.columns.arrays["scene"] == i
             inside = [target for target in self.model.targets if target in tower.heads]
-            scenes[name] = {"rows": int(rows.sum()), "targets": self._targets(rows, inside)}
-        whole = self._targets(everything, list(self.model.targets))
+            known = {target: whole[target] for target in inside}
+            found = known if rows.all() else self._targets(rows, inside)
+            scenes[name] = {"rows": int(rows.sum()), "targets": found}
         return finite({"rows": len(self.columns), "targets": whole, "scenes": scenes})
 
     def reliability(self) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ Poisson(1) times, which for many users is as many draws with replacement (Chaman
 
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,8 @@ from numpy.typing import NDArray
 from trimtab.evaluation.metrics import (
     Floats,
     Parts,
-    Ranking,
     Rows,
     Weights,
-    concordance,
     grouped_auc_parts,
     grouped_xauc_parts,
     observed,
@@ -25,17 +24,27 @@ from trimtab.evaluation.metrics import (
     utility_within_parts,
 )
 from trimtab.evaluation.pairs import pair_weights
+from trimtab.evaluation.pulls import Pulls
+from trimtab.evaluation.sorting import codes_of
 
 Interval = tuple[float, float]
 Codes = NDArray[np.intp]
+GroupedMetric = Callable[[Rows, Rows, Rows, Weights], Parts]
 
 _CHUNK_BYTES = 32_000_000  # or one resample, if that is more
-_BYTES_A_ROW = 80  # of a resample at its peak: ten columns of float64, in Ranking.pull
+_BYTES_A_ROW = 12  # of a resample: its random bits, its draws, and these as float64
 _DEFINED_SHARE = 0.9
 
 _POISSON = [math.exp(-1) / math.factorial(draws) for draws in range(9)]
 _DRAWS = np.searchsorted(np.cumsum(_POISSON), np.arange(0.5, 1 << 16) / (1 << 16)).astype(np.uint8)
 """Poisson(1) draws by 16 random bits: several times faster than NumPy's, to 2e-5 of chance."""
+
+
+class Estimate(NamedTuple):
+    """A metric of rows that are sorted already: its value, and its value in every resample."""
+
+    value: Callable[[], float]
+    resampled: Callable[[], Floats]
 
 
 class UserBootstrap:
@@ -72,7 +81,7 @@ class UserBootstrap:
         seed: int = 0,
     ) -> None:
         self.resamples, self.level, self.seed = resamples, level, seed
-        self._codes = None if users is None else np.unique(users, return_inverse=True)[1]
+        self._codes = None if users is None else codes_of(users)[1]
 
     def groups(self, label: Rows) -> Codes:
         """User of each row, counted from 0."""
@@ -96,35 +105,41 @@ class UserBootstrap:
         The mean of `row_log_loss` is the log loss; that of the predictions over that of the labels
         is PCOC.
         """
+        return self.of_mean(label, value, weight).resampled()
+
+    def of_mean(self, label: Rows, value: Rows, weight: Weights = None) -> Estimate:
+        """As `mean`, with its value over the rows as they are."""
         codes = self.groups(label)
         _, row_weight, value, users = observed(label, weight, value, codes)
-        return self._ratio(row_weight * value, row_weight, users, among=codes)
+        columns = row_weight * value, row_weight
+        return Estimate(
+            lambda: float(ratio(columns[0].sum(), columns[1].sum())),
+            lambda: self._ratio(*columns, users, among=codes),
+        )
 
     def auc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Floats:
         """AUC; the rows are sorted once."""
-        codes = self.groups(label)
-        rows = observed(label, weight, prediction, codes)
-        label, row_weight, prediction, users = _sorted(*rows, by=rows[2])
-        positive, ranking = label > 0, Ranking(prediction, np.zeros_like(users))
+        return self.of_auc(label, prediction, weight).resampled()
 
-        def resampled(weights: Floats) -> Floats:
-            total = (weights @ positive) * (weights @ ~positive)
-            return concordance(ranking.pull(positive, weights).sum(axis=-1), total)
-
-        return self._each(resampled, row_weight, users, among=codes)
+    def of_auc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Estimate:
+        """As `auc`, with its value: the utility of gains of 0 and 1."""
+        label = np.asarray(label)
+        positive = np.where(np.isnan(label), np.nan, label > 0)
+        return self.of_utility(positive, prediction, weight)
 
     def utility(self, gain: Rows, score: Rows, weight: Weights = None) -> Floats:
         """C of `metrics.utility`; the rows are sorted once by score and once by gain."""
+        return self.of_utility(gain, score, weight).resampled()
+
+    def of_utility(self, gain: Rows, score: Rows, weight: Weights = None) -> Estimate:
+        """As `utility`, with its value."""
         codes = self.groups(gain)
-        rows = observed(gain, weight, score, codes)
-        gain, row_weight, score, users = _sorted(*rows, by=rows[2])
-        ranking, ideal = (Ranking(by, np.zeros_like(users)) for by in (score, gain))
-
-        def resampled(weights: Floats) -> Floats:
-            pull, total = (by.pull(gain, weights).sum(axis=-1) for by in (ranking, ideal))
-            return concordance(pull, total)
-
-        return self._each(resampled, row_weight, users, among=codes)
+        people = codes.max(initial=-1) + 1
+        pulls = Pulls(gain, score, codes, weight)
+        return Estimate(
+            lambda: pulls(np.ones(people, dtype=np.uint8)),
+            lambda: np.array([pulls(d) for draws in self._draws(people, people) for d in draws]),
+        )
 
     def xauc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Floats:
         """XAUC to first order in the draws, as counting all pairs again is dear.
@@ -133,30 +148,42 @@ class UserBootstrap:
         should be, ``sum n_i a_i / sum n_i b_i`` of draws n moves half as far as XAUC, since a pair
         has two rows.
         """
+        return self.of_xauc(label, prediction, weight).resampled()
+
+    def of_xauc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Estimate:
+        """As `xauc`, with its value; pairs are counted once."""
         codes = self.groups(label)
         label, row_weight, prediction, users = observed(label, weight, prediction, codes)
         pairs = pair_weights(label, prediction, row_weight, np.zeros_like(users))
         concordant, comparable = (row_weight * pair for pair in pairs)
-        half_way = self._ratio(concordant, comparable, users, among=codes)
-        return np.clip(2 * half_way - ratio(concordant.sum(), comparable.sum()), 0, 1)
+        value = ratio(concordant.sum(), comparable.sum())
+
+        def resampled() -> Floats:
+            half_way = self._ratio(concordant, comparable, users, among=codes)
+            return np.clip(2 * half_way - value, 0, 1)
+
+        return Estimate(lambda: float(value), resampled)
 
     def grouped_auc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Floats:
         """GAUC, whose groups are the users."""
-        codes = self.groups(label)
-        return self._mean_of(grouped_auc_parts(label, prediction, codes, weight), among=codes)
+        return self.of_groups(grouped_auc_parts, label, prediction, weight).resampled()
 
     def grouped_xauc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Floats:
         """XGAUC, whose groups are the users."""
-        codes = self.groups(label)
-        return self._mean_of(grouped_xauc_parts(label, prediction, codes, weight), among=codes)
+        return self.of_groups(grouped_xauc_parts, label, prediction, weight).resampled()
 
     def utility_within(self, gain: Rows, score: Rows, weight: Weights = None) -> Floats:
         """C of pairs of rows of one user, as `metrics.utility_within`."""
-        codes = self.groups(gain)
-        return self._mean_of(utility_within_parts(gain, score, codes, weight), among=codes)
+        return self.of_groups(utility_within_parts, gain, score, weight).resampled()
 
-    def _mean_of(self, parts: Parts, *, among: Codes) -> Floats:
-        return self._ratio(parts.weight * parts.value, parts.weight, parts.group, among=among)
+    def of_groups(
+        self, metric: GroupedMetric, label: Rows, prediction: Rows, weight: Weights = None
+    ) -> Estimate:
+        """A metric within users, whose parts are computed once."""
+        codes = self.groups(label)
+        parts = metric(label, prediction, codes, weight)
+        columns = parts.weight * parts.value, parts.weight
+        return Estimate(parts.mean, lambda: self._ratio(*columns, parts.group, among=codes))
 
     def _ratio(self, above: Floats, below: Floats, users: Codes, *, among: Codes) -> Floats:
         """Sum of one column over the sum of another, in every resample."""
@@ -175,13 +202,6 @@ class UserBootstrap:
         chunks = self._draws(len(columns), rows=len(columns))
         return np.concatenate([draws.astype(np.float64) @ columns for draws in chunks])
 
-    def _each(
-        self, statistic: Callable[[Floats], Floats], weight: Floats, users: Codes, *, among: Codes
-    ) -> Floats:
-        """Compute a statistic of the weights of the rows, for every resample."""
-        chunks = self._draws(among.max(initial=-1) + 1, rows=users.size)
-        return np.concatenate([statistic(weight * draws[:, users]) for draws in chunks])
-
     def _draws(self, people: int, rows: int) -> Iterator[NDArray[np.uint8]]:
         """How often each resample draws each user: some resamples at a time, to spare memory."""
         random = np.random.default_rng(self.seed)
@@ -192,9 +212,3 @@ class UserBootstrap:
                 for _ in range(min(most, self.resamples - start))
             )
             yield np.stack([_DRAWS[each] for each in bits])
-
-
-def _sorted(*columns: Rows, by: Rows) -> tuple[Rows, ...]:
-    """Rows in the order that each resample reads them in: from memory next to each other."""
-    order = np.argsort(by)
-    return tuple(column[order] for column in columns)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.evaluation import metrics
-from trimtab.evaluation.intervals import UserBootstrap
+from trimtab.evaluation.intervals import Estimate, UserBootstrap
 
 Values = NDArray[np.float32]
 Report = dict[str, float | list[float]]
@@ -19,15 +19,24 @@ class Metric:
 
     Attributes
     ----------
-    value, resampled
-        Both of (label, prediction, users); the second gives a value a resample.
+    estimate
+        Both of (label, prediction, users); what they share is computed once.
     of_level
         Whether it is of the level of the predictions, not of their order alone.
     """
 
-    value: Callable[[Values, Values, UserBootstrap], float]
-    resampled: Callable[[Values, Values, UserBootstrap], NDArray[np.float64]]
+    estimate: Callable[[Values, Values, UserBootstrap], Estimate]
     of_level: bool = False
+
+    def value(self, label: Values, prediction: Values, users: UserBootstrap) -> float:
+        """Return the metric of the rows as they are."""
+        return self.estimate(label, prediction, users).value()
+
+    def resampled(
+        self, label: Values, prediction: Values, users: UserBootstrap
+    ) -> NDArray[np.float64]:
+        """Return its value in every resample."""
+        return self.estimate(label, prediction, users).resampled()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +79,18 @@ class Measure:
         level = prediction if level is None else level
         for name, metric in self.metrics.items():
             measured = level if metric.of_level else prediction
-            report[name] = metric.value(label, measured, users)
-            low, high = users.interval(metric.resampled(label, measured, users))
+            found = metric.estimate(label, measured, users)
+            report[name] = found.value()
+            low, high = users.interval(found.resampled())
             report[f"{name}_interval"] = [low, high]
         return report | {name: other(label, level) for name, other in self.others.items()}
 
     def where_given(self, label: Values, prediction: Values, users: UserBootstrap) -> Report:
         """Return the ranking metric over the rows where the earlier step happened."""
-        metric = self.metrics[self.ranking]
-        low, high = users.interval(metric.resampled(label, prediction, users))
+        estimate = self.metrics[self.ranking].estimate(label, prediction, users)
+        low, high = users.interval(estimate.resampled())
         return {
-            f"{self.ranking}_given": metric.value(label, prediction, users),
+            f"{self.ranking}_given": estimate.value(),
             f"{self.ranking}_given_interval": [low, high],
         }
 
@@ -102,8 +112,9 @@ class Measure:
         found: dict[str, Report] = {}
         for name, metric in self.metrics.items():
             both = levels if levels and metric.of_level else (first, second)
-            values = [metric.value(label, prediction, users) for prediction in both]
-            draws = [metric.resampled(label, prediction, users) for prediction in both]
+            estimates = [metric.estimate(label, prediction, users) for prediction in both]
+            values = [estimate.value() for estimate in estimates]
+            draws = [estimate.resampled() for estimate in estimates]
             low, high = users.interval(draws[1] - draws[0])
             found[name] = {
                 "first": values[0],
@@ -130,17 +141,10 @@ MEASURES = {
     "probability": Measure(
         ranking="auc",
         metrics={
-            "auc": Metric(
-                lambda y, p, users: metrics.auc(y, p), lambda y, p, users: users.auc(y, p)
-            ),
-            "gauc": Metric(
-                lambda y, p, users: metrics.grouped_auc(y, p, users.groups(y)),
-                lambda y, p, users: users.grouped_auc(y, p),
-            ),
+            "auc": Metric(lambda y, p, users: users.of_auc(y, p)),
+            "gauc": Metric(lambda y, p, users: users.of_groups(metrics.grouped_auc_parts, y, p)),
             "logloss": Metric(
-                lambda y, p, users: metrics.log_loss(y, p),
-                lambda y, p, users: users.mean(y, metrics.row_log_loss(y, p)),
-                of_level=True,
+                lambda y, p, users: users.of_mean(y, metrics.row_log_loss(y, p)), of_level=True
             ),
         },
         others={
@@ -153,16 +157,11 @@ MEASURES = {
     "quantity": Measure(
         ranking="xauc",
         metrics={
-            "xauc": Metric(
-                lambda y, p, users: metrics.xauc(y, p), lambda y, p, users: users.xauc(y, p)
-            ),
-            "xgauc": Metric(
-                lambda y, p, users: metrics.grouped_xauc(y, p, users.groups(y)),
-                lambda y, p, users: users.grouped_xauc(y, p),
-            ),
+            "xauc": Metric(lambda y, p, users: users.of_xauc(y, p)),
+            "xgauc": Metric(lambda y, p, users: users.of_groups(metrics.grouped_xauc_parts, y, p)),
             "mae": Metric(
-                lambda y, p, users: metrics.mean_absolute_error(y, p),
-                lambda y, p, users: users.mean(y, np.abs(y.astype(np.float64) - p)),
+                lambda y, p, users: users.of_mean(y, np.abs(y.astype(np.float64) - p)),
+                of_level=True,
             ),
         },
         others={"rmse": metrics.root_mean_squared_error, "pcoc": metrics.pcoc, "mean": _mean},
@@ -170,12 +169,9 @@ MEASURES = {
     "gain": Measure(
         ranking="utility",
         metrics={
-            "utility": Metric(
-                lambda y, p, users: metrics.utility(y, p), lambda y, p, users: users.utility(y, p)
-            ),
+            "utility": Metric(lambda y, p, users: users.of_utility(y, p)),
             "utility_within_user": Metric(
-                lambda y, p, users: metrics.utility_within(y, p, users.groups(y)),
-                lambda y, p, users: users.utility_within(y, p),
+                lambda y, p, users: users.of_groups(metrics.utility_within_parts, y, p)
             ),
         },
         others={"positives": _positives, "auc": _any_auc, "mean_gain": _mean},

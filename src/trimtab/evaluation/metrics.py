@@ -159,8 +159,8 @@ def reliability(label: Rows, prediction: Rows, weight: Weights = None, bins: int
     ties = edges(prediction)
     below = _below(row_weight)[ties]
     code = np.minimum((below[:-1] + below[1:]) / (2 * below[-1:]) * bins, bins - 1).astype(int)
-    edges = ties[edges(code)]
-    rows, predicted, actual = (sums(row_weight * x, edges) for x in (1.0, prediction, label))
+    bounds = ties[edges(code)]
+    rows, predicted, actual = (sums(row_weight * x, bounds) for x in (1.0, prediction, label))
     return Bins(predicted / rows, actual / rows, rows)
 
 

@@ -8,7 +8,7 @@ from trimtab.evaluation.sorting import (
     Rows,
     codes_of,
     edges,
-    order_of,
+    numbered,
     sums,
     then_by,
 )
@@ -20,8 +20,9 @@ def pair_weights(label: Rows, score: Rows, weight: Floats, group: Rows) -> tuple
     Pairs are of rows of one group with different labels: after a sort by group and label those out
     of order have inverted ranks by group and score, where ties are ranked by label.
     """
-    group, labels, scores = (codes_of(column)[1] for column in (group, label, score))
-    order = then_by(then_by(then_by(np.arange(label.size), scores), labels), group)
+    group, labels = codes_of(group)[1], codes_of(label)[1]
+    order, scores = numbered(score)
+    order = then_by(then_by(order, labels), group)
     weight, group, labels, scores = weight[order], group[order], labels[order], scores[order]
     by_score = then_by(then_by(np.arange(label.size), scores), group)
     found = _inverted(by_score, weight, edges(group))
@@ -67,6 +68,7 @@ def _inversions(ranks: Index, mass: Floats | None) -> Floats:
     """
     shape, half = ranks.shape, ranks.shape[1] // 2
     ranks, found = ranks.ravel(), np.zeros(ranks.size)
+    mass = None if mass is None else mass.ravel()
     while half:
         high = (ranks & half) > 0
         split = np.empty((ranks.size // (2 * half), 2, half), dtype=np.intp)

@@ -18,6 +18,10 @@ def order_of(values: Rows) -> Index:
 
     Numbers of 32 bits are packed above their places into 64, which are sorted as they are.
     """
+    if values.dtype == np.float64:
+        short = values.astype(np.float32)
+        if (short == values).all():
+            values = short
     if values.dtype == np.float32:
         bits = values.view(np.int32)
         return _packed(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))
@@ -54,24 +58,43 @@ def then_by(order: Index, codes: Rows) -> Index:
 
 
 def codes_of(values: Rows) -> tuple[Rows, Index]:
-    """Return the different values, rising, and each one's place among them, as ``numpy.unique``."""
-    if values.size and values.dtype.kind in "iu":
-        low, high = int(values.min()), int(values.max())
+    """Return the different values, rising, and each one's place among them.
+
+    As ``numpy.unique`` does, but each NaN is different.
+    """
+    whole = _whole(values)
+    if whole is not None:
+        low, high = int(whole.min()), int(whole.max())
         if high - low < max(_SPREAD * values.size, 1 << 16):
-            shifted = np.subtract(values, low, dtype=np.int64)
+            shifted = np.subtract(whole, low, dtype=np.int64)
             present = np.zeros(high - low + 1, dtype=bool)
             present[shifted] = True
             place = np.cumsum(present) - 1
             return (np.flatnonzero(present) + low).astype(values.dtype), place[shifted]
-    if values.dtype != np.float32:
-        distinct, codes = np.unique(values, return_inverse=True)
-        return distinct, codes
+    order, codes = numbered(values)
+    distinct = np.empty(codes.max(initial=-1) + 1, dtype=values.dtype)
+    distinct[codes] = values
+    return distinct, codes
+
+
+def _whole(values: Rows) -> Rows | None:
+    """Return the values as integers, None where they are not."""
+    if not values.size or values.dtype.kind not in "iuf":
+        return None
+    if values.dtype.kind != "f":
+        return values
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(np.int32)
+    return whole if (whole == values).all() else None
+
+
+def numbered(values: Rows) -> tuple[Index, Index]:
+    """Return the places of the values, rising, and the number of each among the different ones."""
     order = order_of(values)
-    ordered = values[order]
-    starts = edges(ordered)
+    starts = edges(values[order])
     codes = np.empty(values.size, dtype=np.intp)
     codes[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    return ordered[starts[:-1]], codes
+    return order, codes
 
 
 def edges(*keys: Rows) -> Index:
