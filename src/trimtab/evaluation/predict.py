@@ -15,7 +15,7 @@ ROWS = 16384
 """Rows of a batch; the largest that stays in a processor's cache, nearly."""
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def predict(
     model: RankingModel, columns: Columns, calibration: Calibration | None = None
 ) -> dict[str, NDArray[np.float32]]:
@@ -36,7 +36,7 @@ def predict(
     model.eval()
     target_of = {f"{b}_given_{a}": b for b, a in model.given.items()}
     target_of |= {typical_of(c): target_of.get(c, c) for c in [*model.targets, *target_of]}
-    parts: dict[str, list[NDArray[np.float32]]] = {}
+    whole: dict[str, NDArray[np.float32]] = {}
     for start in range(0, max(len(columns), 1), ROWS):
         index = np.arange(start, min(start + ROWS, len(columns)))
         batch = columns.batch(index).to(device)
@@ -44,10 +44,9 @@ def predict(
             has = model.has(target_of.get(name, name), batch)
             if values[has].isnan().any():
                 raise RunError(f"target {name!r}: a prediction is not a number; train anew.")
-            here = torch.where(has, values, torch.nan)
-            parts.setdefault(name, []).append(here.float().cpu().numpy())
+            column = whole.setdefault(name, np.empty(len(columns), dtype=np.float32))
+            column[index] = torch.where(has, values, torch.nan).float().cpu().numpy()
     model.train(training)
-    whole = {name: np.concatenate(part) for name, part in parts.items()}
     return whole if calibration is None else calibration(whole, columns.arrays["scene"])
 
 
