@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trimtab.evaluation.sorting import codes_of, edges, numbered, order_of, sums, then_by
+from trimtab.evaluation.sorting import codes_of, edges, numbered, rising, sums, then_by
 
 
 def columns() -> list[NDArray[np.generic]]:
@@ -28,7 +28,7 @@ def columns() -> list[NDArray[np.generic]]:
 
 @pytest.mark.parametrize("values", columns())
 def test_values_are_put_in_order_and_numbered(values: NDArray[np.generic]) -> None:
-    assert np.array_equal(values[order_of(values)], np.sort(values))
+    assert np.array_equal(values[rising(values)], np.sort(values))
     distinct, expected = np.unique(values, return_inverse=True)
     assert np.array_equal(numbered(values)[1], expected)
     found, codes = codes_of(values)
@@ -40,7 +40,7 @@ def test_values_are_put_in_order_and_numbered(values: NDArray[np.generic]) -> No
 def test_missing_values_stand_at_an_end() -> None:
     for dtype in (np.float32, np.float64):
         values = np.array([0.5, np.nan, -2.0, np.nan, 7.0], dtype=dtype)
-        assert values[order_of(values)][:3].tolist() == [-2.0, 0.5, 7.0]
+        assert values[rising(values)][:3].tolist() == [-2.0, 0.5, 7.0]
         assert codes_of(values)[1].tolist() == [1, 3, 0, 4, 2]
 
 

@@ -179,7 +179,7 @@ class UserBootstrap:
     def of_groups(
         self, metric: GroupedMetric, label: Rows, prediction: Rows, weight: Weights = None
     ) -> Estimate:
-        """A metric within users, whose parts are computed once."""
+        """Estimate a metric within users, whose parts are computed once."""
         codes = self.groups(label)
         parts = metric(label, prediction, codes, weight)
         columns = parts.weight * parts.value, parts.weight

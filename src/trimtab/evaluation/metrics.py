@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from trimtab.evaluation.pairs import pair_weights
-from trimtab.evaluation.sorting import Floats, Rows, codes_of, edges, order_of, sums, then_by
+from trimtab.evaluation.sorting import Floats as Floats
+from trimtab.evaluation.sorting import Rows as Rows
+from trimtab.evaluation.sorting import codes_of, edges, rising, sums, then_by
 
 Weights = Rows | None
 
@@ -154,7 +156,7 @@ def reliability(label: Rows, prediction: Rows, weight: Weights = None, bins: int
     Tied predictions share a bin, that of their middle row, so there may be fewer bins than asked.
     """
     label, row_weight, prediction = observed(label, weight, prediction)
-    order = order_of(prediction)
+    order = rising(prediction)
     label, row_weight, prediction = label[order], row_weight[order], prediction[order]
     ties = edges(prediction)
     below = _below(row_weight)[ties]
@@ -181,7 +183,7 @@ class Ranking:
 
     def __init__(self, score: Rows, group: Rows) -> None:
         groups, codes = codes_of(group)
-        order = then_by(order_of(score), codes)
+        order = then_by(rising(score), codes)
         score, group = score[order], codes[order]
         self._order, self._ties, self._groups = order, edges(group, score), edges(group)
         self._blocks = np.searchsorted(self._ties, self._groups)

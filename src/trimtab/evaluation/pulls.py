@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.evaluation.metrics import Weights, concordance, observed
-from trimtab.evaluation.sorting import Floats, Index, Rows, codes_of, edges, order_of
+from trimtab.evaluation.sorting import Floats, Index, Rows, codes_of, edges, rising
 
 _ROWS = 1 << 16
 """Rows that are summed together, but for ties of more."""
@@ -41,12 +41,12 @@ class Pulls:
     def __init__(self, gain: Rows, score: Rows, users: Rows, weight: Weights = None) -> None:
         gain, row_weight, score, users = observed(gain, weight, score, users)
         self._defined = not np.isnan(score).any()
-        order = order_of(score)
+        order = rising(score)
         ties = edges(score[order])
         self._users = users[order]
         alike = bool((row_weight == 1).all())
         self._weight = None if alike else row_weight[order]
-        self._sum = np.int32 if alike and score.size < _FEW else np.float64
+        self._sum: type[Any] = np.int32 if alike and score.size < _FEW else np.float64
         self._gains, codes = codes_of(gain[order])
         self._common = int(np.bincount(codes, minlength=1).argmax())
         if self._gains.size:
@@ -76,13 +76,13 @@ class Pulls:
             if self._weight is not None:
                 drawn = drawn * self._weight[block.rows]
             paid = drawn[block.places].astype(np.float64)
-            upto = np.zeros(drawn.size + 1, dtype=self._sum)
+            upto: Rows = np.zeros(drawn.size + 1, dtype=self._sum)
             np.cumsum(drawn, dtype=self._sum, out=upto[1:])
             middle = upto[block.starts] + upto[block.ends] + 2 * below
-            pull += (paid * self._worth[block.paid]) @ middle
+            pull += float((paid * self._worth[block.paid]) @ middle)
             self._paid[block.paid] = paid
             below += float(upto[-1])
-        pull -= below * (self._paid @ self._worth)
+        pull -= below * float(self._paid @ self._worth)
         return float(concordance(np.array(pull), np.array(self._ideal(self._paid, below))))
 
     def _ideal(self, paid: Floats, whole: float) -> float:

@@ -13,7 +13,7 @@ _SPREAD = 8
 """Integers whose range is up to so many times their number are numbered without a sort."""
 
 
-def order_of(values: Rows) -> Index:
+def rising(values: Rows) -> Index:
     """Return the places of the values, rising; NaN is at an end.
 
     Numbers of 32 bits are packed above their places into 64, which are sorted as they are.
@@ -36,7 +36,8 @@ def _packed(values: Rows) -> Index:
     keys = values.astype(np.int64) << 32
     keys |= np.arange(values.size)
     keys.sort()
-    return np.bitwise_and(keys, (1 << 32) - 1, out=keys)
+    keys &= (1 << 32) - 1
+    return keys
 
 
 def then_by(order: Index, codes: Rows) -> Index:
@@ -54,7 +55,8 @@ def then_by(order: Index, codes: Rows) -> Index:
     keys |= np.arange(codes.size)
     keys.sort()
     keys &= (1 << bits) - 1
-    return order[keys]
+    places: Index = order[keys]
+    return places
 
 
 def codes_of(values: Rows) -> tuple[Rows, Index]:
@@ -90,7 +92,7 @@ def _whole(values: Rows) -> Rows | None:
 
 def numbered(values: Rows) -> tuple[Index, Index]:
     """Return the places of the values, rising, and the number of each among the different ones."""
-    order = order_of(values)
+    order = rising(values)
     starts = edges(values[order])
     codes = np.empty(values.size, dtype=np.intp)
     codes[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
