@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from trimtab.config.load import parse
+from trimtab.config.training import TrainingSettings
 from trimtab.data.columns import Columns, Names
 from trimtab.data.id import LearntId
 from trimtab.data.prepare import Prepared
@@ -23,12 +24,33 @@ from trimtab.training.loop import update
 from trimtab.training.order import Order, batches
 from trimtab.training.state import State
 
-from .worker import BOTTOM_WIDTHS, EMBEDDING_WIDTH, TOWER_WIDTHS, Arrays, check_learning, run
+from .worker import (
+    BOTTOM_WIDTHS,
+    EMBEDDING_WIDTH,
+    EXPERT_WIDTHS,
+    EXPERTS,
+    LEVELS,
+    MODEL,
+    OWN_EXPERTS,
+    SHARED_EXPERTS,
+    TOWER_WIDTHS,
+    Arrays,
+    check_learning,
+    run,
+)
 
-EQUAL_TOWERS = bool(os.environ.get("EQUAL_TOWERS"))
+EQUAL_TOWERS = bool(os.environ.get("EQUAL_TOWERS")) or MODEL != "shared_bottom"
+EXPERT_LAYERS = {"kind": MODEL, "widths": list(EXPERT_WIDTHS)}
+TRUNKS = {
+    "shared_bottom": {"kind": MODEL, "widths": list(BOTTOM_WIDTHS)},
+    "mmoe": EXPERT_LAYERS | {"experts": EXPERTS},
+    "ple": EXPERT_LAYERS
+    | {"levels": LEVELS, "experts": OWN_EXPERTS, "shared_experts": SHARED_EXPERTS},
+}
 
 
-def train(arrays: Arrays) -> float:
+def build(arrays: Arrays) -> tuple[State, Columns, TrainingSettings]:
+    """Return a training of the benchmark's model at its start, and its encoded rows."""
     labels = range(arrays.labels.shape[1])
     settings = parse(
         {
@@ -39,7 +61,7 @@ def train(arrays: Arrays) -> float:
                 for t in labels
             },
             "embedding": {"width": EMBEDDING_WIDTH, "own_width": 0, "first_order": False},
-            "trunk": {"kind": "shared_bottom", "widths": list(BOTTOM_WIDTHS)},
+            "trunk": TRUNKS[MODEL],
             "tower": {"widths": list(TOWER_WIDTHS)},
             "training": {"batch_rows": arrays.batch_rows, "device": "cpu"},
         }
@@ -56,16 +78,20 @@ def train(arrays: Arrays) -> float:
     )
     prepared = Prepared(train=rows, valid=rows, statistics=statistics, summary={})
     state = build_state(settings, prepared)
+    return state, rows, settings.training
 
-    before = epoch(state, columns(arrays.warm_up()), settings.training)
+
+def train(arrays: Arrays) -> float:
+    state, rows, training = build(arrays)
+    before = epoch(state, columns(arrays.warm_up()), training)
     start = time.perf_counter()
-    after = epoch(state, rows, settings.training)
+    after = epoch(state, rows, training)
     seconds = time.perf_counter() - start
     check_learning(before, after)
     return arrays.rows / seconds
 
 
-def epoch(state: State, rows: Columns, training) -> float:  # noqa: ANN001
+def epoch(state: State, rows: Columns, training: TrainingSettings) -> float:
     """Go over all rows once; return the mean loss of a target."""
     order = Order(len(rows), training.batch_rows, training.seed)
     losses = [

@@ -6,6 +6,7 @@ folder's parent (a plain script here would shadow the package that it is named a
 
 import argparse
 import json
+import os
 import re
 import resource
 import sys
@@ -23,6 +24,13 @@ from numpy.typing import NDArray
 EMBEDDING_WIDTH = 16
 BOTTOM_WIDTHS = (64, 32, 16)
 TOWER_WIDTHS = (32,)
+MODEL = os.environ.get("TRUNK") or "shared_bottom"
+"""What every system trains: ``shared_bottom``, ``mmoe`` or ``ple``."""
+EXPERT_WIDTHS = (64, 32)
+EXPERTS = 4
+LEVELS = 1
+OWN_EXPERTS = 2
+SHARED_EXPERTS = 2
 WARM_UP_BATCHES = 2
 
 
