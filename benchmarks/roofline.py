@@ -24,17 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 from ceilings import Ceilings, ceilings
+from drawn_rows import LARGE_SHARES, NUMBERS, SMALL_VOCABULARIES, TARGETS, Settings, draw_rows
 from peers.worker import BOTTOM_WIDTHS, EMBEDDING_WIDTH, MODEL, TOWER_WIDTHS, Arrays
 from step_parts import BESIDE, measure
-from training_speed import (
-    LARGE_SHARES,
-    NUMBERS,
-    SMALL_VOCABULARIES,
-    TARGETS,
-    draw_rows,
-    positive,
-)
-from training_speed import Settings as WorkSettings
+from training_speed import positive
 
 LEFT = "Python and dispatch (left over)"
 
@@ -91,7 +84,7 @@ def main() -> None:
 
 def rows_of(options: argparse.Namespace) -> Arrays:
     rows = options.batch_rows * options.steps
-    work = WorkSettings(
+    work = Settings(
         table_rows=options.table_rows,
         batch_rows=options.batch_rows,
         rows=rows,

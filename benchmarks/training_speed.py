@@ -1,14 +1,16 @@
-"""Training rows a second: Trimtab against DeepCTR-Torch and torch-rechub, on the same rows.
+"""Training rows a second: Trimtab against DeepCTR-Torch, torch-rechub and FuxiCTR, same rows.
 
-Every system trains its own shared bottom (20 id features, 4 numbers, 5 binary targets) through
-its own public trainer, in its own process; each peer in its own environment, made on the first
-run under ``benchmarks/.peers``. The systems take turns, so a slow minute of the machine falls on
-all of them. A run is timed over its batches only: no imports, no building, no evaluation.
+Every system trains its own shared bottom (20 id features, 4 numbers, 5 binary targets), MMoE or
+PLE (``--model``) through its own public trainer, in its own process; each peer in its own
+environment, made on the first run under ``benchmarks/.peers``. The systems take turns, so a slow
+minute of the machine falls on all of them. A run is timed over its batches only: no imports, no
+building, no evaluation.
 
-    python benchmarks/training_speed.py [--table-rows 10000000] [--equal-towers] [--json]
+    python benchmarks/training_speed.py [--table-rows 10000000] [--best-batch] [--json]
 
-Trimtab has one tower with five heads, its own form; ``--equal-towers`` gives it a tower a target,
-the only form the peers have.
+Trimtab's shared bottom has one tower with five heads, its own form; ``--equal-towers`` gives it a
+tower a target, the only form the peers have. ``--best-batch`` first runs each system once at each
+of 1k, 4k, 16k and 64k rows a batch, and then takes turns with each at its own best.
 """
 
 import argparse
@@ -21,66 +23,63 @@ import sys
 import tempfile
 import venv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from drawn_rows import Settings, draw_rows
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = HERE / ".peers"
 REQUIREMENTS = HERE / "peers" / "requirements.txt"
-PEERS = {"deepctr-torch": "peers.deepctr_torch", "torch-rechub": "peers.torch_rechub"}
+PEERS = {
+    "deepctr-torch": "peers.deepctr_torch",
+    "torch-rechub": "peers.torch_rechub",
+    "fuxictr": "peers.fuxictr",
+}
 OURS = "trimtab"
+BATCHES = (1 << 10, 1 << 12, 1 << 14, 1 << 16)
+MODELS = ("shared_bottom", "mmoe", "ple")
+VARIANTS = ("compile", "precision", "engine")
+"""Options of Trimtab's training, which its worker reads from the environment."""
 
-SMALL_VOCABULARIES = (10, 10, 100, 100, 1_000, 1_000)
-LARGE_SHARES = (1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32, 64, 64)
-NUMBERS = 4
-TARGETS = 5
-ZIPF_EXPONENT = 1.2
-ZIPF_ABOVE = 1_000
+OUR_ROWS, PEER_ROWS = 1 << 21, 200_000
+"""Rows of a run, about, where a batch is large."""
 NOISY = 1.3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    table_rows: int
-    batch_rows: int
-    rows: int
-    peer_rows: int
-    rounds: int
-    threads: int
-    seed: int
-
-
 def main() -> None:
-    options = parse_arguments()
-    as_json = options.pop("json")
-    if options.pop("equal_towers"):
-        os.environ["EQUAL_TOWERS"] = "1"
-    settings = Settings(**options)
-    pythons = {OURS: Path(sys.executable)} | {peer: environment(peer) for peer in PEERS}
+    settings, as_json = parse_arguments()
+    pythons = {OURS: Path(sys.executable)} | {peer: environment(peer) for peer in settings.peers}
 
     with tempfile.TemporaryDirectory(prefix="training-speed-") as folder:
         works = write_work(settings, Path(folder))
-        runs = take_turns(settings, pythons, works)
+        batches = dict.fromkeys(pythons, settings.batch_rows)
+        if settings.best_batch:
+            batches = best_batches(settings, pythons, works)
+        runs = take_turns(settings, pythons, works, batches)
 
-    summary = summarise(settings, runs)
+    summary = summarise(settings, runs, batches)
     print_table(summary)
     if as_json:
         print(json.dumps(summary))
 
 
-def parse_arguments() -> dict[str, Any]:
+def parse_arguments() -> tuple[Settings, bool]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     number: dict[str, Any] = {"type": positive, "metavar": "N"}
     parser.add_argument("--table-rows", default=1_000_000, **number, help="sum of the vocabularies")
     parser.add_argument("--batch-rows", default=4096, **number)
-    parser.add_argument("--rows", **number, help="rows Trimtab trains on in a round")
-    parser.add_argument("--peer-rows", **number, help="rows a peer trains on in a round")
+    parser.add_argument("--best-batch", action="store_true", help="each system at its own best")
+    parser.add_argument("--rows", **number, help="rows Trimtab trains on in a round, at most")
+    parser.add_argument("--peer-rows", **number, help="rows a peer trains on in a round, at most")
+    parser.add_argument("--model", default=MODELS[0], choices=MODELS)
+    parser.add_argument("--peers", default=list(PEERS), type=lambda text: text.split(","))
     parser.add_argument("--equal-towers", action="store_true", help="a tower a target for Trimtab")
+    for variant in VARIANTS:
+        parser.add_argument(f"--{variant}", default="", help="Trimtab's, as in its run file")
     parser.add_argument("--rounds", default=5, **number)
     parser.add_argument("--threads", default=2, **number)
     parser.add_argument("--seed", default=0, type=int)
@@ -88,11 +87,26 @@ def parse_arguments() -> dict[str, Any]:
     options = vars(parser.parse_args())
     if options["table_rows"] < 10_000:
         parser.error("--table-rows: at least 10000, so that the large vocabularies are not empty")
-    # Five to fifteen seconds a run: a peer's every batch also costs a pass over its tables.
-    peer_batches = min(max(8, 40_000_000 // options["table_rows"]), 40)
-    options["rows"] = options["rows"] or 512 * options["batch_rows"]
-    options["peer_rows"] = options["peer_rows"] or peer_batches * options["batch_rows"]
-    return options
+    if not set(options["peers"]) <= set(PEERS):
+        parser.error(f"--peers: {','.join(PEERS)}, or some of them")
+    variant = {name.upper(): options.pop(name) for name in VARIANTS}
+    variant["EQUAL_TOWERS"] = "1" if options.pop("equal_towers") else ""
+    options["variant"] = {name: value for name, value in variant.items() if value}
+    as_json = options.pop("json")
+    largest = max(BATCHES) if options["best_batch"] else options["batch_rows"]
+    options["rows"] = options["rows"] or our_rows(largest)
+    options["peer_rows"] = options["peer_rows"] or peer_rows(largest, options["table_rows"])
+    return Settings(**options), as_json
+
+
+def our_rows(batch_rows: int) -> int:
+    return min(512 * batch_rows, max(OUR_ROWS, 32 * batch_rows))
+
+
+def peer_rows(batch_rows: int, table_rows: int) -> int:
+    """Five to fifteen seconds: a peer's every batch also costs a pass over its tables."""
+    batches = min(max(8, 40_000_000 // table_rows), 40)
+    return min(batches * batch_rows, max(PEER_ROWS, 4 * batch_rows))
 
 
 def positive(text: str) -> int:
@@ -133,74 +147,57 @@ def write_work(settings: Settings, folder: Path) -> dict[str, Path]:
     return {OURS: works["ours"]} | dict.fromkeys(PEERS, works["peers"])
 
 
-def draw_rows(settings: Settings) -> dict[str, NDArray[Any]]:
-    """Rows whose labels depend on every id and number, so that there is something to learn."""
-    random = np.random.default_rng(settings.seed)
-    rows = max(settings.rows, settings.peer_rows)
-    vocabularies = share_out(settings.table_rows)
-
-    ids = np.empty((rows, len(vocabularies)), np.int32)
-    affinity = np.zeros(rows, np.float32)
-    for feature, vocabulary in enumerate(vocabularies):
-        ids[:, feature] = draw_ids(random, rows, vocabulary)
-        effect = random.normal(scale=len(vocabularies) ** -0.5, size=vocabulary)
-        affinity += effect.astype(np.float32)[ids[:, feature]]
-
-    numbers = random.standard_normal((rows, NUMBERS), np.float32)
-    slopes = random.standard_normal((NUMBERS, TARGETS), np.float32) / NUMBERS
-    logits = affinity[:, None] + numbers @ slopes - np.linspace(0, 3, TARGETS, dtype=np.float32)
-    labels = random.random((rows, TARGETS), np.float32) < 1 / (1 + np.exp(-logits))
-    return {
-        "ids": ids,
-        "numbers": numbers,
-        "labels": labels.astype(np.float32),
-        "vocabularies": np.array(vocabularies, np.int64),
-    }
-
-
-def share_out(table_rows: int) -> list[int]:
-    """Vocabularies of mixed size that sum to ``table_rows``."""
-    left = table_rows - sum(SMALL_VOCABULARIES)
-    large = [left * share // sum(LARGE_SHARES) for share in LARGE_SHARES]
-    large[-1] += left - sum(large)
-    return [*SMALL_VOCABULARIES, *large]
-
-
-def draw_ids(random: np.random.Generator, rows: int, vocabulary: int) -> NDArray[np.int64]:
-    if vocabulary <= ZIPF_ABOVE:
-        return random.integers(vocabulary, size=rows)
-    mass = np.cumsum(np.arange(1, vocabulary + 1, dtype=np.float64) ** -ZIPF_EXPONENT)
-    ranks = np.searchsorted(mass, random.random(rows) * mass[-1])
-    shuffled = random.permutation(vocabulary)  # frequent ids do not lie side by side
-    ids: NDArray[np.int64] = shuffled[ranks]
-    return ids
+def best_batches(
+    settings: Settings, pythons: dict[str, Path], works: dict[str, Path]
+) -> dict[str, int]:
+    """Run every system once at each batch; return the batch where each was fastest."""
+    speeds: dict[str, dict[int, float]] = {system: {} for system in pythons}
+    for batch_rows in BATCHES:
+        for system, python in pythons.items():
+            outcome = train_once(settings, system, python, works[system], batch_rows)
+            speeds[system][batch_rows] = outcome["rows_per_second"]
+            print(f"batch {batch_rows:<7} {spoken(system, outcome)}", flush=True)
+    return {system: max(found, key=found.__getitem__) for system, found in speeds.items()}
 
 
 def take_turns(
-    settings: Settings, pythons: dict[str, Path], works: dict[str, Path]
+    settings: Settings,
+    pythons: dict[str, Path],
+    works: dict[str, Path],
+    batches: dict[str, int],
 ) -> dict[str, list[dict[str, Any]]]:
     """Run every system once a round, and return each one's outcomes."""
     runs: dict[str, list[dict[str, Any]]] = {system: [] for system in pythons}
     for turn in range(settings.rounds):
-        for system in runs:
-            outcome = train_once(settings, system, pythons[system], works[system])
-            runs[system].append(outcome)
-            speed = f"{outcome['rows_per_second']:>9,.0f} rows/s in {outcome['seconds']:.1f} s"
-            print(f"round {turn + 1}/{settings.rounds}  {system:<14}{speed}", flush=True)
+        for system, found in runs.items():
+            python, work = pythons[system], works[system]
+            found.append(train_once(settings, system, python, work, batches[system]))
+            print(f"round {turn + 1}/{settings.rounds}  {spoken(system, found[-1])}", flush=True)
     return runs
 
 
-def train_once(settings: Settings, system: str, python: Path, work: Path) -> dict[str, Any]:
+def spoken(system: str, outcome: dict[str, Any]) -> str:
+    return f"{system:<14}{outcome['rows_per_second']:>9,.0f} rows/s in {outcome['seconds']:.1f} s"
+
+
+def train_once(
+    settings: Settings, system: str, python: Path, work: Path, batch_rows: int
+) -> dict[str, Any]:
     """What one worker printed."""
     module = PEERS.get(system, "peers.trimtab_worker")
-    batch_rows, threads = str(settings.batch_rows), str(settings.threads)
+    rows = min(settings.rows, our_rows(batch_rows))
+    if system in PEERS:
+        rows = min(settings.peer_rows, peer_rows(batch_rows, settings.table_rows))
+    sizes = {"batch-rows": batch_rows, "threads": settings.threads, "rows": rows}
     done = subprocess.run(
-        [python, "-m", module, work, "--batch-rows", batch_rows, "--threads", threads],
+        [python, "-m", module, work, *(f"--{name}={size}" for name, size in sizes.items())],
         cwd=HERE,
         env={
             **os.environ,
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": str(settings.threads),
+            "MKL_NUM_THREADS": str(settings.threads),
+            "TRUNK": settings.model,
+            **(settings.variant if system == OURS else {}),
         },
         capture_output=True,
         text=True,
@@ -211,9 +208,14 @@ def train_once(settings: Settings, system: str, python: Path, work: Path) -> dic
     return outcome
 
 
-def summarise(settings: Settings, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    systems = {system: summarise_runs(outcomes) for system, outcomes in runs.items()}
-    faster = max(PEERS, key=lambda peer: systems[peer]["rows_per_second"])
+def summarise(
+    settings: Settings, runs: dict[str, list[dict[str, Any]]], batches: dict[str, int]
+) -> dict[str, Any]:
+    systems = {
+        system: summarise_runs(outcomes) | {"batch_rows": batches[system]}
+        for system, outcomes in runs.items()
+    }
+    faster = max(settings.peers, key=lambda peer: systems[peer]["rows_per_second"])
     ratio = systems[OURS]["rows_per_second"] / systems[faster]["rows_per_second"]
     return {
         "ratio": ratio,
@@ -255,14 +257,16 @@ def print_table(summary: dict[str, Any]) -> None:
     settings, machine = summary["settings"], summary["machine"]
     print(
         f"\n{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads; "
-        f"{settings['table_rows']:,} table rows, batches of {settings['batch_rows']:,}, "
+        f"{settings['model']}, {settings['table_rows']:,} table rows, "
         f"medians of {settings['rounds']} rounds"
     )
-    widths = (14, 9, 12, 10, 10, 10, 8, 8)
-    print(line(("system", "version", "torch", "rows/s", "min", "max", "seconds", "peak MB")))
+    widths = (14, 9, 12, 7, 10, 10, 10, 8, 8)
+    print(
+        line(("system", "version", "torch", "batch", "rows/s", "min", "max", "seconds", "peak MB"))
+    )
     for system, run in summary["systems"].items():
         speed = (run[f"rows_per_second{end}"] for end in ("", "_min", "_max"))
-        name = (system, run["version"], run["torch"])
+        name = (system, run["version"], run["torch"], str(run["batch_rows"]))
         cost = (f"{run['seconds']:.1f}", f"{run['peak_memory_bytes'] / 1e6:,.0f}")
         print(line((*name, *(f"{rows:,.0f}" for rows in speed), *cost)))
     speeds = summary["systems"].values()

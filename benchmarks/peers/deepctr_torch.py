@@ -1,4 +1,4 @@
-"""DeepCTR-Torch: its SharedBottom, trained by its own ``fit``."""
+"""DeepCTR-Torch: its multi-task models, trained by its own ``fit``."""
 
 import sys
 import time
@@ -8,6 +8,12 @@ from typing import Any
 from .worker import (
     BOTTOM_WIDTHS,
     EMBEDDING_WIDTH,
+    EXPERT_WIDTHS,
+    EXPERTS,
+    LEVELS,
+    MODEL,
+    OWN_EXPERTS,
+    SHARED_EXPERTS,
     TOWER_WIDTHS,
     Arrays,
     check_learning,
@@ -20,7 +26,7 @@ sys.modules["requests"] = ModuleType("requests")
 
 from deepctr_torch.callbacks import Callback  # noqa: E402
 from deepctr_torch.inputs import DenseFeat, SparseFeat  # noqa: E402
-from deepctr_torch.models import SharedBottom  # noqa: E402
+from deepctr_torch.models import MMOE, PLE, SharedBottom  # noqa: E402
 
 
 class EpochTimer(Callback):
@@ -37,23 +43,36 @@ class EpochTimer(Callback):
 
 def train(arrays: Arrays) -> float:
     targets = arrays.labels.shape[1]
-    model = SharedBottom(
-        [
-            *(SparseFeat(f"id_{f}", v, EMBEDDING_WIDTH) for f, v in enumerate(arrays.vocabularies)),
-            *(DenseFeat(f"number_{f}", 1) for f in range(arrays.numbers.shape[1])),
-        ],
-        bottom_dnn_hidden_units=BOTTOM_WIDTHS,
-        tower_dnn_hidden_units=TOWER_WIDTHS,
-        l2_reg_embedding=0,  # by default a pass over all tables in every batch
-        task_types=["binary"] * targets,
-        task_names=[f"target_{t}" for t in range(targets)],
-    )
+    model = build(arrays, targets)
     model.compile("adam", loss=["binary_crossentropy"] * targets)  # no metrics: sklearn a batch
 
     before, _ = fit(model, arrays.warm_up())
     after, seconds = fit(model, arrays)
     check_learning(before, after)
     return arrays.rows / seconds
+
+
+def build(arrays: Arrays, targets: int) -> Any:
+    features = [
+        *(SparseFeat(f"id_{f}", v, EMBEDDING_WIDTH) for f, v in enumerate(arrays.vocabularies)),
+        *(DenseFeat(f"number_{f}", 1) for f in range(arrays.numbers.shape[1])),
+    ]
+    shape = {
+        "tower_dnn_hidden_units": TOWER_WIDTHS,
+        "l2_reg_embedding": 0,  # by default a pass over all tables in every batch
+        "task_types": ["binary"] * targets,
+        "task_names": [f"target_{t}" for t in range(targets)],
+    }
+    expert = {"expert_dnn_hidden_units": EXPERT_WIDTHS} | shape
+    own = {"specific_expert_num": OWN_EXPERTS, "shared_expert_num": SHARED_EXPERTS}
+    models = {
+        "shared_bottom": lambda: SharedBottom(
+            features, bottom_dnn_hidden_units=BOTTOM_WIDTHS, **shape
+        ),
+        "mmoe": lambda: MMOE(features, num_experts=EXPERTS, **expert),
+        "ple": lambda: PLE(features, num_levels=LEVELS, **own, **expert),
+    }
+    return models[MODEL]()
 
 
 def fit(model: Any, arrays: Arrays) -> tuple[float, float]:

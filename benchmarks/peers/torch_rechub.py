@@ -1,16 +1,22 @@
-"""torch-rechub: its SharedBottom, its DataGenerator's loader and its MTLTrainer."""
+"""torch-rechub: its multi-task models, its DataGenerator's loader and its MTLTrainer."""
 
 import time
 from typing import Any
 
 from torch_rechub.basic.features import DenseFeature, SparseFeature
-from torch_rechub.models.multi_task import SharedBottom
+from torch_rechub.models.multi_task import MMOE, PLE, SharedBottom
 from torch_rechub.trainers import MTLTrainer
 from torch_rechub.utils.data import DataGenerator
 
 from .worker import (
     BOTTOM_WIDTHS,
     EMBEDDING_WIDTH,
+    EXPERT_WIDTHS,
+    EXPERTS,
+    LEVELS,
+    MODEL,
+    OWN_EXPERTS,
+    SHARED_EXPERTS,
     TOWER_WIDTHS,
     Arrays,
     check_learning,
@@ -20,18 +26,7 @@ from .worker import (
 
 def train(arrays: Arrays) -> float:
     tasks = ["classification"] * arrays.labels.shape[1]
-    model = SharedBottom(
-        [
-            *(
-                SparseFeature(f"id_{f}", vocab_size=v, embed_dim=EMBEDDING_WIDTH)
-                for f, v in enumerate(arrays.vocabularies)
-            ),
-            *(DenseFeature(f"number_{f}") for f in range(arrays.numbers.shape[1])),
-        ],
-        tasks,
-        bottom_params={"dims": list(BOTTOM_WIDTHS)},
-        tower_params_list=[{"dims": list(TOWER_WIDTHS)} for _ in tasks],
-    )
+    model = build(arrays, tasks)
     trainer = MTLTrainer(model, tasks, optimizer_params={"lr": 1e-3})  # Adam, no weight decay
 
     before = trainer.train_one_epoch(loader(arrays.warm_up()))
@@ -41,6 +36,24 @@ def train(arrays: Arrays) -> float:
     seconds = time.perf_counter() - start
     check_learning(sum(before) / len(tasks), sum(after) / len(tasks))
     return arrays.rows / seconds
+
+
+def build(arrays: Arrays, tasks: list[str]) -> Any:
+    features = [
+        *(
+            SparseFeature(f"id_{f}", vocab_size=v, embed_dim=EMBEDDING_WIDTH)
+            for f, v in enumerate(arrays.vocabularies)
+        ),
+        *(DenseFeature(f"number_{f}") for f in range(arrays.numbers.shape[1])),
+    ]
+    bottom, expert = {"dims": list(BOTTOM_WIDTHS)}, {"dims": list(EXPERT_WIDTHS)}
+    towers = [{"dims": list(TOWER_WIDTHS)} for _ in tasks]
+    models = {
+        "shared_bottom": lambda: SharedBottom(features, tasks, bottom, towers),
+        "mmoe": lambda: MMOE(features, tasks, EXPERTS, expert, towers),
+        "ple": lambda: PLE(features, tasks, LEVELS, OWN_EXPERTS, SHARED_EXPERTS, expert, towers),
+    }
+    return models[MODEL]()
 
 
 def loader(arrays: Arrays) -> Any:

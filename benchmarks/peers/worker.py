@@ -78,15 +78,16 @@ def run(package: str, train: Callable[[Arrays], float]) -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--batch-rows", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--rows", type=int, help="only the first rows of the work")
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     with np.load(options.work) as work:
         arrays = Arrays(
-            ids=work["ids"],
-            numbers=work["numbers"],
-            labels=work["labels"],
+            ids=work["ids"][: options.rows],
+            numbers=work["numbers"][: options.rows],
+            labels=work["labels"][: options.rows],
             vocabularies=work["vocabularies"].tolist(),
             batch_rows=options.batch_rows,
         )
