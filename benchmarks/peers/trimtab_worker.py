@@ -7,6 +7,8 @@ What the default model adds (first-order weights, a target's own tables) is left
 
 import os
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,11 +16,10 @@ import polars as pl
 from trimtab.config.load import parse
 from trimtab.config.training import TrainingSettings
 from trimtab.data.columns import Columns, Names
-from trimtab.data.id import LearntId
 from trimtab.data.prepare import Prepared
 from trimtab.data.scenes import Scenes
 from trimtab.data.statistics import Statistics
-from trimtab.data.vocabulary import FIRST, Vocabulary
+from trimtab.data.vocabulary import FIRST
 from trimtab.training.build import build_state
 from trimtab.training.loop import update
 from trimtab.training.order import Order, batches
@@ -67,8 +68,8 @@ def build(arrays: Arrays) -> tuple[State, Columns, TrainingSettings]:
         }
     )
     rows = columns(arrays)
-    learnt = {
-        f"id_{f}": LearntId(f"id_{f}", Vocabulary(pl.Series(np.arange(values, dtype=np.int64))))
+    learnt: dict[str, Any] = {  # without the values: no system here holds them
+        f"id_{f}": SimpleNamespace(rows=FIRST + values)
         for f, values in enumerate(arrays.vocabularies)
     }
     statistics = Statistics(

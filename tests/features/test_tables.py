@@ -111,3 +111,16 @@ def test_no_table_at_all() -> None:
     out = made(Lookup.of(torch.zeros(0, dtype=torch.int32)))
     assert out.shape == (0, 7)
     out.sum().backward()
+
+
+@pytest.mark.parametrize("width", [1, 3, 16])
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 79, 80, 200])
+def test_a_start_drawn_in_slices_is_the_one_drawn_at_once(
+    rows: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, sliced = (Tables({"a": rows, "b": 5}, {"shared": width}, 0.1) for _ in range(2))
+    torch.manual_seed(3)
+    whole.reset_parameters()
+    monkeypatch.setattr("trimtab.features.tables._SLICE", 16)
+    sliced.reset_parameters()
+    assert torch.equal(whole.weight, sliced.weight)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, embedding_bag
 
 from trimtab.layers import seed_of
+
+_SLICE = 1 << 16
+"""Rows whose start is drawn together; all of a table would be a second copy of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +172,11 @@ class Tables(nn.Module):
             start, column = self.offset[table], 0
             for block, width in self.blocks.items():
                 generator = torch.Generator().manual_seed(seed_of(seed, f"{table}/{block}"))
-                part = torch.empty(rows, width).normal_(0, self.deviation, generator=generator)
-                self.weight.data[start : start + rows, column : column + width] = part
+                for first, last in _slices(rows, width):
+                    part = torch.empty(last - first, width)
+                    part.normal_(0, self.deviation, generator=generator)
+                    place = slice(start + first, start + last)
+                    self.weight.data[place, column : column + width] = part
                 column += width
 
     def distinct(self, lookup: Lookup) -> Float[Tensor, "distinct width"]:
@@ -180,3 +187,12 @@ class Tables(nn.Module):
     def forward(self, lookup: Lookup) -> Float[Tensor, "total width"]:
         """Return the wanted rows; the table's gradient is sparse."""
         return expand(self.distinct(lookup), lookup)
+
+
+def _slices(rows: int, width: int) -> Iterator[tuple[int, int]]:
+    """Cut rows so that drawing them slice by slice draws what drawing all at once does.
+
+    Normal numbers are drawn in sixteens, and fewer at the end in another way.
+    """
+    firsts = [0, *(i for i in range(_SLICE, rows, _SLICE) if (rows - i) * width >= 16)]
+    return pairwise([*firsts, rows])
