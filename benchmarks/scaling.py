@@ -9,8 +9,8 @@ real places of a table of that size and nothing else. ``flat`` is the cost witho
 relative to the smallest table.
 
 Memory is the process's peak above what it held before the model was built, without pages of the
-mapped log, over the tables, their state (a number a row) and the stated buffers: batches (this one and the next), the order of the
-rows, and the embeddings, gradients and hidden values of a batch.
+mapped log, over the tables, their state (a number a row) and the stated buffers: batches (this one
+and the next), the order of the rows, and a batch's embeddings, gradients and hidden values.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import json
 import os
 import platform
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -33,7 +32,7 @@ import torch
 from ceilings import RandomRows, seconds_of
 from drawn_rows import Settings, draw_rows
 from peers.trimtab_worker import build, columns
-from peers.worker import EMBEDDING_WIDTH, Arrays
+from peers.worker import EMBEDDING_WIDTH, Arrays, peak_memory_bytes
 from scaling_picture import draw
 from torch import Tensor
 
@@ -160,7 +159,7 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
         vocabularies=vocabularies,
         batch_rows=batch_rows,
     )
-    before, files = peak_bytes(), file_bytes()
+    before, files = peak_memory_bytes(), file_bytes()
     state, some, training = build(few)
     rows = Columns(names=some.names, arrays=mapped)
     order = Order(len(rows), batch_rows, training.seed)
@@ -172,7 +171,7 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
         update(state, batch, training)
         trained += len(batch)
     seconds = time.perf_counter() - start
-    peak, mapped_bytes = peak_bytes(), file_bytes() - files
+    peak, mapped_bytes = peak_memory_bytes(), file_bytes() - files
     table = state.model.features.tables
     wanted = places(rows, order, list(table.offset.values())[: len(vocabularies)])
     distinct = sum(map(len, wanted)) / len(wanted)
@@ -207,11 +206,6 @@ def buffers(rows: Columns, batch_rows: int, distinct: float) -> float:
     fields = rows.arrays["ids"].shape[1]
     embeddings = 4 * EMBEDDING_WIDTH * (4 * distinct + 2 * batch_rows * fields)
     return 2 * batch + 8 * len(rows) + embeddings + 4 * batch_rows * 2 * (64 + 32 + 16 + 32)
-
-
-def peak_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def file_bytes() -> int:

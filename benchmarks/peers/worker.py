@@ -100,7 +100,7 @@ def run(package: str, train: Callable[[Arrays], float]) -> None:
         "rows_per_second": rows_per_second,
         "seconds": arrays.rows / rows_per_second,
         "rows": arrays.rows,
-        "peak_memory_bytes": _peak_memory_bytes(),
+        "peak_memory_bytes": peak_memory_bytes(),
     }
     print(json.dumps(outcome), flush=True)
 
@@ -125,7 +125,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _peak_memory_bytes() -> int:
+def peak_memory_bytes() -> int:
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would report the parent's peak where that was higher
         peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
