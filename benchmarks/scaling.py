@@ -4,9 +4,9 @@
 
 The work is that of ``training_speed.py``, with the log mapped from disk. Each setting trains in a
 process of its own, in turns. Beside the cost of a row stands what the caches explain: the seconds
-that a row's share of the batch's different table rows takes, gathered and scattered back at the
-real places of a table of that size and nothing else. ``flat`` is the cost without these seconds,
-relative to the smallest table.
+that a row's share of the batch's different table rows takes, with their state gathered and
+scattered back at the real places of a table of that size, and nothing else. ``flat`` is the cost
+without these seconds, relative to the smallest table.
 
 Memory is the process's peak above what it held before the model was built (Python, libraries, and
 a tiny model that loads what is loaded at first use), without pages of the mapped log, over the
@@ -178,8 +178,11 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     table = state.model.features.tables
     wanted = places(rows, order, list(table.offset.values())[: len(vocabularies)])
     distinct = sum(map(len, wanted)) / len(wanted)
-    traffic = RandomRows(table.weight.data, wanted)
-    moved = sum(seconds_of(run, times=2 * len(wanted)) for run in (traffic.gather, traffic.scatter))
+    moved = 0.0
+    for each in (table.weight.data, torch.zeros(len(table.weight), 1)):  # the weights, the state
+        traffic = RandomRows(each, wanted)
+        for run in (traffic.gather, traffic.scatter):
+            moved += seconds_of(run, times=2 * len(wanted))
     return {
         "table_rows": sum(vocabularies),
         "log_rows": len(rows),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.evaluation.sorting import then_by
 from trimtab.steering.candidates import Codes, Floats
 
 
@@ -42,7 +43,9 @@ class Lists:
             ``numpy.argsort(score)``, where it is known already.
         """
         order = np.argsort(score) if order is None else order
-        if len(self.sizes) > 1:
+        if self._codes.itemsize > 2:
+            order = then_by(order, self._codes)
+        elif len(self.sizes) > 1:
             order = order[np.argsort(self._codes[order], kind="stable")]
         ordered = score[order]
         tied = ordered[1:] == ordered[:-1]
