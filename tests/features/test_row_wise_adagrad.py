@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from trimtab.features.engines.pytorch import SortedLookup as Lookup
 from trimtab.features.row_wise_adagrad import RowWiseAdagrad
-from trimtab.features.tables import Lookup, Tables
+from trimtab.features.tables import Tables
 from trimtab.layers import initialise
 
 RATE, EPS = 0.1, 1e-8

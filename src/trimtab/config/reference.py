@@ -18,6 +18,7 @@ from trimtab.config.training import LossSettings, TrainingSettings
 from trimtab.data.feature import features
 from trimtab.data.number import NumberSettings
 from trimtab.data.settings import DataSettings, JoinSettings, ScenesSettings
+from trimtab.features.engines import engines
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.layers import TowerSettings
 from trimtab.targets import targets
@@ -62,6 +63,7 @@ def tables() -> list[tuple[str, type[BaseModel]]]:
         *((f"`head` of a duration or an amount, kind `{kind}`", heads[kind]) for kind in heads),
         ("`of` of a blend, one behaviour", PartSettings),
         ("`[embedding]`", EmbeddingSettings),
+        *((f"`engine` of the embedding, kind `{kind}`", engines[kind]) for kind in engines),
         *((f"`[trunk]`, kind `{kind}`", trunks[kind]) for kind in trunks),
         ("`[tower]`", TowerSettings),
         ("`[loss]`", LossSettings),

@@ -35,6 +35,8 @@ class TrainingSettings(Settings):
     """On the rows that a batch touches."""
     max_gradient_norm: PositiveFloat | None = None
     """Longest gradient of the dense part; longer ones are shortened."""
+    max_row_gradient_norm: PositiveFloat | None = None
+    """Longest gradient of a table row in an update; longer ones are shortened."""
     renew_tables: bool = False
     """Whether the embedding tables start anew with every epoch, while the dense part goes on: a
     second pass over few rows an id then teaches, where it would be learnt by heart. In a run that

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -11,8 +10,11 @@ from torch.nn.functional import embedding_bag
 
 from trimtab.batch import Batch
 from trimtab.features.attention import TargetAttention
+from trimtab.features.engines.base import Engine
+from trimtab.features.engines.pytorch import PyTorch
 from trimtab.features.inputs import Dense, Embedded, Inputs, SharedInputs
-from trimtab.features.tables import Lookup, Tables, expand
+from trimtab.features.lookup import Lookup
+from trimtab.features.tables import expand
 
 SHARED = "shared"
 """The block of a table row that every target reads."""
@@ -63,6 +65,8 @@ class FeatureEncoder(nn.Module):
         How many numbers a row has.
     width, own_width, first_order
         Of the shared embeddings, of each target's own, and whether there are first-order weights.
+    engine
+        What keeps and updates the tables; plain PyTorch when left out.
 
     Attributes
     ----------
@@ -86,8 +90,10 @@ class FeatureEncoder(nn.Module):
         deviation: float,
         dropout: float,
         attention_hidden: Sequence[int] = (),
+        engine: Engine | None = None,
     ) -> None:
         super().__init__()
+        self.engine = engine or PyTorch()
         self.lists = list(lists)
         self.own_targets = list(targets) if own_width else []
         self.first_targets = list(targets) if first_order else []
@@ -95,7 +101,7 @@ class FeatureEncoder(nn.Module):
         blocks |= {f"own/{target}": own_width for target in self.own_targets}
         blocks |= {f"first/{target}": 1 for target in self.first_targets}
         lengths = {length_of(feature.name): feature.longest + 1 for feature in lists}
-        self.tables = Tables({**tables, **lengths}, blocks, deviation)
+        self.tables = self.engine.tables({**tables, **lengths}, blocks, deviation)
         self.width = width
         self.rest = [own_width * len(self.own_targets), len(self.first_targets)]
         self.dropout = nn.Dropout(dropout)
@@ -120,19 +126,18 @@ class FeatureEncoder(nn.Module):
             (torch.cat([batch.ids, *lengths], 1) + self.offsets).flatten(),
             *(batch.lists[f.name].values + self.tables.offset[f.table] for f in self.lists),
         ]
-        return Lookup.of(_joined([part.int() for part in rows], 0))
+        joined = _joined([part.int() for part in rows], 0)
+        return self.engine.lookup(joined, self.offsets if self.apart else None)
 
     def forward(self, batch: Batch) -> Inputs:
         """Embed a batch."""
         lookup = self.lookup(batch)
         distinct = self.tables.distinct(lookup)
-        if self.apart and REPEATED * len(lookup.distinct) < len(lookup.rows):
+        if self.apart and REPEATED * len(lookup.distinct) < lookup.total:
             shared, rest = self._shared_and_rest(distinct)
             shape = (*batch.ids.shape, rest.shape[1])
             rests = [expand(rest, lookup).view(shape)] if rest.shape[1] else []
-            x: SharedInputs = Embedded(
-                distinct=shared, lookup=lookup, counts=self._counts(lookup), numbers=batch.numbers
-            )
+            x: SharedInputs = Embedded(distinct=shared, lookup=lookup, numbers=batch.numbers)
         else:
             features = self._features(batch, expand(distinct, lookup))
             cut = [self._shared_and_rest(feature) for feature in features]
@@ -157,11 +162,6 @@ class FeatureEncoder(nn.Module):
             return rows, rows[..., :0]
         shared, rest = rows.split([self.width, sum(self.rest)], -1)
         return shared, rest
-
-    def _counts(self, lookup: Lookup) -> tuple[int, ...]:
-        """Return how many of the distinct rows are each feature's."""
-        ends = torch.searchsorted(lookup.distinct, self.offsets[1:]).tolist()
-        return tuple(b - a for a, b in pairwise([0, *ends, len(lookup.distinct)]))
 
     def _features(self, batch: Batch, gathered: Tensor) -> list[Tensor]:
         """Return ``[rows, features, width]`` of the single ids together and of each list."""

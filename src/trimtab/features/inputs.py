@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from trimtab.features.tables import Lookup, expand, project
+from trimtab.features.lookup import Lookup
+from trimtab.features.tables import expand, project
 
 
 class SharedInputs(ABC):
@@ -52,27 +53,24 @@ class Embedded(SharedInputs):
     ----------
     distinct
         Embeddings of the different table rows of the batch, in the order of ``lookup.distinct``.
-    counts
-        How many of them are each feature's, in the order of the features.
     """
 
     distinct: Float[Tensor, "distinct width"]
     lookup: Lookup
-    counts: tuple[int, ...]
     numbers: Float[Tensor, "rows numbers"]
 
     @cached_property
     def dense(self) -> Float[Tensor, "rows width"]:
         """X itself."""
-        rows, width = len(self.numbers), len(self.counts) * self.distinct.shape[1]
+        rows, width = len(self.numbers), len(self.lookup.counts) * self.distinct.shape[1]
         return torch.cat([expand(self.distinct, self.lookup).view(rows, width), self.numbers], 1)
 
     def project(self, layer: nn.Linear) -> Float[Tensor, "rows out_width"]:
         """Return ``layer(x)``, each different id multiplied once."""
-        width = len(self.counts) * self.distinct.shape[1]
+        width = len(self.lookup.counts) * self.distinct.shape[1]
         over_ids, over_numbers = layer.weight.split([width, layer.in_features - width], 1)
-        ids = project(self.distinct, over_ids, self.lookup, self.counts)
-        return ids + linear(self.numbers, over_numbers, layer.bias)
+        rest = linear(self.numbers, over_numbers, layer.bias)
+        return project(self.distinct, over_ids, rest, self.lookup)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,62 +1,27 @@
 """Embedding tables: every feature's rows in one array, gathered and updated in one pass."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding, embedding_bag
 
+from trimtab.features.lookup import Lookup
 from trimtab.layers import seed_of
 
 _SLICE = 1 << 16
 """Rows whose start is drawn together; all of a table would be a second copy of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """Table rows to gather, and how equal ones lie together; one sort serves every table.
-
-    Attributes
-    ----------
-    rows
-        Table rows, in the order in which they are wanted.
-    distinct
-        The different rows, rising.
-    order, starts
-        ``order[starts[i] : starts[i + 1]]`` are the places in ``rows`` that hold ``distinct[i]``.
-    inverse
-        ``distinct[inverse]`` are the wanted rows again.
-    """
-
-    rows: Int[Tensor, " total"]
-    distinct: Int[Tensor, " distinct"]
-    order: Int[Tensor, " total"]
-    starts: Int[Tensor, " distinct"]
-    inverse: Int[Tensor, " total"]
-
-    @classmethod
-    def of(cls, rows: Int[Tensor, " total"]) -> "Lookup":
-        """Sort the rows, once."""
-        ordered, order = torch.sort(rows, stable=True)
-        first = torch.ones_like(ordered, dtype=torch.bool)
-        torch.ne(ordered[1:], ordered[:-1], out=first[1:])
-        starts = first.nonzero().view(-1)
-        inverse = torch.empty_like(order)
-        inverse[order] = first.cumsum(0) - 1
-        return cls(rows=rows, distinct=ordered[starts], order=order, starts=starts, inverse=inverse)
-
-
 class _Distinct(torch.autograd.Function):
-    """The different rows of a table; their gradient is sparse, in rising order."""
+    """The different rows of a table; their gradient is sparse, each row once."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, lookup: Lookup) -> Tensor:
         ctx.lookup, ctx.shape = lookup, table.shape
-        return embedding(lookup.distinct, table)
+        return lookup.gather(table)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -73,54 +38,37 @@ class _Expand(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, distinct: Tensor, lookup: Lookup) -> Tensor:
         ctx.lookup = lookup
-        return embedding(lookup.inverse, distinct)
+        return lookup.spread(distinct)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         lookup: Lookup = ctx.lookup
-        gradient = gradients[0].contiguous()
-        return embedding_bag(lookup.order, gradient, lookup.starts, mode="sum"), None
+        return lookup.collect(gradients[0]), None
 
 
 class _Project(torch.autograd.Function):
-    """``y_r = sum_f W_f e_rf``, with each distinct ``W_f e`` computed once."""
+    """``y_r = start_r + sum_f W_f e_rf``, with each distinct ``W_f e`` computed once."""
 
     @staticmethod
     def forward(
-        ctx: Any, distinct: Tensor, weight: Tensor, lookup: Lookup, counts: tuple[int, ...]
+        ctx: Any, distinct: Tensor, weight: Tensor, start: Tensor, lookup: Lookup
     ) -> Tensor:
         ctx.save_for_backward(distinct, weight)
-        ctx.lookup, ctx.counts = lookup, counts
-        products = distinct.new_empty(len(distinct), len(weight))
-        for rows, columns in _fields(counts, distinct.shape[1]):
-            torch.mm(distinct[rows], weight[:, columns].t(), out=products[rows])
-        return embedding_bag(lookup.inverse.view(-1, len(counts)), products, mode="sum")
+        ctx.lookup = lookup
+        return lookup.project(distinct, weight, start)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         distinct, weight = ctx.saved_tensors
         lookup: Lookup = ctx.lookup
-        row_of_place = lookup.order // len(ctx.counts)
-        sums = embedding_bag(row_of_place, gradients[0].contiguous(), lookup.starts, mode="sum")
-        of_distinct, of_weight = torch.empty_like(distinct), torch.empty_like(weight)
-        for rows, columns in _fields(ctx.counts, distinct.shape[1]):
-            torch.mm(sums[rows], weight[:, columns], out=of_distinct[rows])
-            of_weight[:, columns] = sums[rows].t() @ distinct[rows]
-        return of_distinct, of_weight, None, None
-
-
-def _fields(counts: tuple[int, ...], width: int) -> Iterator[tuple[slice, slice]]:
-    """Return each feature's distinct rows and its columns of the layer's weight."""
-    start = 0
-    for field, count in enumerate(counts):
-        yield slice(start, start + count), slice(field * width, (field + 1) * width)
-        start += count
+        of_distinct, of_weight = lookup.project_back(distinct, weight, gradients[0])
+        return of_distinct, of_weight, gradients[0], None
 
 
 def expand(
     distinct: Float[Tensor, "distinct width"], lookup: Lookup
 ) -> Float[Tensor, "total width"]:
-    """Return the wanted rows, ``distinct[lookup.inverse]``; equal ones' gradients are summed."""
+    """Return the wanted rows, in their order; equal ones' gradients are summed."""
     rows: Tensor = _Expand.apply(distinct, lookup)  # type: ignore[no-untyped-call]
     return rows
 
@@ -128,15 +76,14 @@ def expand(
 def project(
     distinct: Float[Tensor, "distinct width"],
     weight: Float[Tensor, "out_width in_width"],
+    start: Float[Tensor, "rows out_width"],
     lookup: Lookup,
-    counts: tuple[int, ...],
 ) -> Float[Tensor, "rows out_width"]:
-    """Return ``[e_1 .. e_F] @ weight.T`` of each row, where feature f has ``counts[f]`` rows.
+    """Return ``start + [e_1 .. e_F] @ weight.T`` of each row.
 
-    The lookup holds the features of one row next to each other, and each feature's distinct rows
-    lie together, in the order of the features.
+    The lookup holds the features of one row next to each other, each of its own table.
     """
-    out: Tensor = _Project.apply(distinct, weight, lookup, counts)  # type: ignore[no-untyped-call]
+    out: Tensor = _Project.apply(distinct, weight, start, lookup)  # type: ignore[no-untyped-call]
     return out
 
 

@@ -13,7 +13,7 @@ from trimtab.data.columns import Columns, Names
 from trimtab.data.prepare import Prepared
 from trimtab.data.statistics import Statistics
 from trimtab.features.encoder import FeatureEncoder, IdFeature
-from trimtab.features.row_wise_adagrad import RowWiseAdagrad
+from trimtab.features.engines import Engine, PyTorch
 from trimtab.layers import initialise
 from trimtab.model import RankingModel
 from trimtab.own import OwnPath
@@ -22,9 +22,19 @@ from trimtab.towers import Tower
 from trimtab.training.state import State
 
 
-def build_model(settings: RunSettings, statistics: Statistics, names: Names) -> RankingModel:
-    """Build the model of a run, at its start; learn nothing from labels yet."""
-    features = _features(settings, statistics, names)
+def build_model(
+    settings: RunSettings, statistics: Statistics, names: Names, *, trained: bool = False
+) -> RankingModel:
+    """Build the model of a run, at its start; learn nothing from labels yet.
+
+    Parameters
+    ----------
+    trained
+        Whether it only has to predict: then plain PyTorch keeps the tables, whatever they were
+        trained with, on machines without that engine too.
+    """
+    engine = PyTorch() if trained else settings.embedding.engine.build()
+    features = _features(settings, statistics, names, engine)
     tasks = settings.tasks()
     members = {task: [t for t in tasks if tasks[t] == task] for task in tasks.values()}
     scenes = statistics.scenes.names
@@ -66,7 +76,9 @@ def _columns_of(targets: Mapping[str, Target], names: Names) -> dict[str, int]:
     return {n: names.numbers.index(t.by) for n, t in targets.items() if t.by is not None}
 
 
-def _features(settings: RunSettings, statistics: Statistics, names: Names) -> FeatureEncoder:
+def _features(
+    settings: RunSettings, statistics: Statistics, names: Names, engine: Engine
+) -> FeatureEncoder:
     def described(columns: Sequence[str]) -> list[IdFeature]:
         return [
             IdFeature(
@@ -85,7 +97,8 @@ def _features(settings: RunSettings, statistics: Statistics, names: Names) -> Fe
         tables=statistics.tables,
         numbers=len(names.numbers),
         targets=list(settings.targets),
-        **settings.embedding.model_dump(exclude={"own_hidden"}),
+        engine=engine,
+        **settings.embedding.model_dump(exclude={"own_hidden", "engine"}),
     )
 
 
@@ -139,11 +152,11 @@ def build_optimizers(
             weight_decay=training.weight_decay,
             fused=True,
         ),
-        RowWiseAdagrad(
-            [table],
-            blocks=list(model.features.tables.blocks.values()),
+        model.features.engine.optimizer(
+            model.features.tables,
             learning_rate=training.table_learning_rate,
             weight_decay=training.table_weight_decay,
+            longest=training.max_row_gradient_norm,
         ),
     ]
 

@@ -87,7 +87,7 @@ class Run:
         try:
             statistics = Statistics.load(folder, settings.features)
             names = Names(**{kind: tuple(columns) for kind, columns in facts["names"].items()})
-            model = build_model(settings, statistics, names)
+            model = build_model(settings, statistics, names, trained=True)
             model.load_state_dict(tensors)
             calibration = saved_calibration(folder, settings, model)
         except DAMAGE:

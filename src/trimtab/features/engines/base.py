@@ -1,0 +1,79 @@
+"""What every embedding engine is: how table rows are kept, found and updated."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from trimtab.features.lookup import Lookup
+from trimtab.features.tables import Tables
+from trimtab.registry import Registry
+from trimtab.settings import Settings
+
+
+class Engine(ABC):
+    """Keeps the tables, finds the different rows of a batch, and updates them.
+
+    A step asks for one lookup, one gather (``Tables.distinct``) and one update (the optimiser's
+    ``step``). Everything above is blind to the engine: an engine of several processes, each of
+    which owns a share of the rows, needs nothing else.
+    """
+
+    @abstractmethod
+    def tables(
+        self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
+    ) -> Tables:
+        """Build the tables: table name to its rows, block name to its width."""
+
+    @abstractmethod
+    def lookup(
+        self, rows: Int[Tensor, " total"], columns: Int[Tensor, " columns"] | None
+    ) -> Lookup:
+        """Find the different rows.
+
+        Parameters
+        ----------
+        rows
+            Table rows, in the order in which they are wanted; int32.
+        columns
+            First table row of each column, rising, where ``rows`` is ``[rows, columns]`` flattened
+            and each column has a table of its own.
+        """
+
+    @abstractmethod
+    def optimizer(
+        self,
+        tables: Tables,
+        *,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        longest: float | None = None,
+    ) -> torch.optim.Optimizer:
+        """Build what updates the touched rows.
+
+        Parameters
+        ----------
+        longest
+            Longest gradient of a row; longer ones are shortened.
+        """
+
+
+class EngineSettings(Settings, ABC):
+    """The settings of one engine, as written under ``embedding.engine``."""
+
+    kind: str
+
+    @abstractmethod
+    def build(self) -> Engine:
+        """Build the engine.
+
+        Raises
+        ------
+        SettingsError
+            When a package or a compiler that the engine needs is missing.
+        """
+
+
+engines: Registry[EngineSettings] = Registry("engines")

@@ -1,0 +1,277 @@
+// Loops over table rows that plain PyTorch needs several passes for. Rows of equal id are found by
+// hashing, added up where they lie in the cache, and multiplied there. Float32; the result does not
+// depend on the number of threads, as no two of them ever add to the same number.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+typedef float Lanes __attribute__((vector_size(64), aligned(4)));
+constexpr int64_t LANES = 16;
+
+Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
+void store(float* to, Lanes lanes) { *reinterpret_cast<Lanes*>(to) = lanes; }
+
+void add(float* to, const float* from, int64_t width) {
+  int64_t k = 0;
+  for (; k + LANES <= width; k += LANES) store(to + k, load(to + k) + load(from + k));
+  for (; k < width; ++k) to[k] += from[k];
+}
+
+// c[i, :] = sum_k a[i, k] b[k, :] for rows of c; b and c are wide * LANES or narrower.
+template <int ROWS, int WIDE>
+void tile(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c, int64_t c_step,
+          int64_t inner) {
+  Lanes sums[ROWS][WIDE] = {};
+  for (int64_t k = 0; k < inner; ++k) {
+    Lanes right[WIDE];
+    for (int j = 0; j < WIDE; ++j) right[j] = load(b + k * b_step + j * LANES);
+    for (int i = 0; i < ROWS; ++i) {
+      const float left = a[i * a_step + k];
+      for (int j = 0; j < WIDE; ++j) sums[i][j] += left * right[j];
+    }
+  }
+  for (int i = 0; i < ROWS; ++i)
+    for (int j = 0; j < WIDE; ++j) store(c + i * c_step + j * LANES, sums[i][j]);
+}
+
+// c = a @ b with c [rows, width]; b is small enough to stay in the cache.
+void multiply(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c,
+              int64_t c_step, int64_t rows, int64_t inner, int64_t width) {
+  int64_t i = 0;
+  for (; i < rows; i += 4) {
+    const int64_t some = std::min<int64_t>(4, rows - i);
+    const float* left = a + i * a_step;
+    float* out = c + i * c_step;
+    int64_t j = 0;
+    if (some == 4) {
+      for (; j + 4 * LANES <= width; j += 4 * LANES)
+        tile<4, 4>(left, a_step, b + j, b_step, out + j, c_step, inner);
+      for (; j + LANES <= width; j += LANES)
+        tile<4, 1>(left, a_step, b + j, b_step, out + j, c_step, inner);
+    } else {
+      for (; j + LANES <= width; j += LANES)
+        for (int64_t r = 0; r < some; ++r)
+          tile<1, 1>(left + r * a_step, a_step, b + j, b_step, out + r * c_step + j, c_step, inner);
+    }
+    for (; j < width; ++j)
+      for (int64_t r = 0; r < some; ++r) {
+        float sum = 0;
+        for (int64_t k = 0; k < inner; ++k) sum += left[r * a_step + k] * b[k * b_step + j];
+        out[r * c_step + j] = sum;
+      }
+  }
+}
+
+// c[k, j] = sum_i a[i, k] b[i, j]: c [inner, width], eight rows of it at a time.
+void multiply_across(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c,
+                     int64_t c_step, int64_t rows, int64_t inner, int64_t width) {
+  int64_t k = 0;
+  for (; k < inner; k += 8) {
+    const int64_t some = std::min<int64_t>(8, inner - k);
+    int64_t j = 0;
+    for (; some == 8 && j + LANES <= width; j += LANES) {
+      Lanes sums[8] = {};
+      for (int64_t i = 0; i < rows; ++i) {
+        const Lanes right = load(b + i * b_step + j);
+        for (int r = 0; r < 8; ++r) sums[r] += a[i * a_step + k + r] * right;
+      }
+      for (int r = 0; r < 8; ++r) store(c + (k + r) * c_step + j, sums[r]);
+    }
+    for (; j < width; ++j)
+      for (int64_t r = 0; r < some; ++r) {
+        float sum = 0;
+        for (int64_t i = 0; i < rows; ++i) sum += a[i * a_step + k + r] * b[i * b_step + j];
+        c[(k + r) * c_step + j] = sum;
+      }
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+// The different values of each column of wanted [rows, columns], in the order of first sight:
+// distinct (the columns' one after the other), how many of each, and inverse [columns, rows], the
+// place in distinct of each wanted value. Returns how many there are.
+int64_t find_distinct(const int32_t* wanted, int64_t rows, int64_t columns, int32_t* distinct,
+                      int32_t* inverse, int64_t* counts) {
+  int bits = 4;
+  while ((int64_t{1} << bits) < 2 * rows) ++bits;
+  const int64_t slots = int64_t{1} << bits;
+  std::vector<int32_t> found(rows * columns);
+#pragma omp parallel
+  {
+    struct Slot {
+      int32_t key, place;
+    };
+    std::vector<Slot> table(slots);
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t c = 0; c < columns; ++c) {
+      std::memset(table.data(), 0xff, slots * sizeof(Slot));
+      int32_t* mine = found.data() + c * rows;
+      int32_t count = 0;
+      for (int64_t r = 0; r < rows; ++r) {
+        const int32_t key = wanted[r * columns + c];
+        uint64_t at = (uint32_t(key) * 2654435769u) >> (32 - bits);
+        while (table[at].place >= 0 && table[at].key != key) at = (at + 1) & (slots - 1);
+        if (table[at].place < 0) {
+          table[at] = {key, count};
+          mine[count++] = key;
+        }
+        inverse[c * rows + r] = table[at].place;
+      }
+      counts[c] = count;
+    }
+  }
+  int64_t total = 0;
+  for (int64_t c = 0; c < columns; ++c) {
+    std::copy_n(found.data() + c * rows, counts[c], distinct + total);
+    for (int64_t r = 0; total && r < rows; ++r) inverse[c * rows + r] += int32_t(total);
+    total += counts[c];
+  }
+  return total;
+}
+
+// out[i] = table[distinct[i]]
+void gather(const float* table, int64_t width, const int32_t* distinct, int64_t count, float* out) {
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < count; ++i) {
+    if (i + 16 < count) __builtin_prefetch(table + distinct[i + 16] * width);
+    std::memcpy(out + i * width, table + distinct[i] * width, width * sizeof(float));
+  }
+}
+
+// out[r, c] = distinct[inverse[c, r]]
+void spread(const float* distinct, int64_t width, const int32_t* inverse, int64_t rows,
+            int64_t columns, float* out) {
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c)
+      std::memcpy(out + (r * columns + c) * width, distinct + inverse[c * rows + r] * width,
+                  width * sizeof(float));
+}
+
+// out[i] = sum of gradient[r, c] over the places where inverse[c, r] = i
+void collect(const float* gradient, int64_t width, const int32_t* inverse, int64_t rows,
+             int64_t columns, const int64_t* counts, float* out) {
+  constexpr int64_t PARTS = 8;
+  std::vector<int64_t> starts(columns + 1);
+  for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
+  const int64_t parts = columns >= PARTS ? 1 : PARTS;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int64_t task = 0; task < columns * parts; ++task) {
+    const int64_t c = task / parts, part = task % parts;
+    const int64_t low = starts[c] + counts[c] * part / parts;
+    const int64_t high = starts[c] + counts[c] * (part + 1) / parts;
+    std::fill(out + low * width, out + high * width, 0.0f);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t i = inverse[c * rows + r];
+      if (i >= low && i < high) add(out + i * width, gradient + (r * columns + c) * width, width);
+    }
+  }
+}
+
+// out[r] += sum_c weight[:, c] @ distinct[inverse[c, r]], with weight [wide, columns * width]
+void project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
+             int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
+             const int64_t* counts, float* products, float* out) {
+  std::vector<int64_t> starts(columns + 1);
+  for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
+#pragma omp parallel
+  {
+    std::vector<float> turned(width * wide);
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t c = 0; c < columns; ++c) {
+      for (int64_t k = 0; k < wide; ++k)
+        for (int64_t j = 0; j < width; ++j)
+          turned[j * wide + k] = weight[k * weight_step + c * width + j];
+      multiply(distinct + starts[c] * width, width, turned.data(), wide,
+               products + starts[c] * wide, wide, counts[c], width, wide);
+    }
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      float* to = out + r * wide;
+      int64_t k = 0;
+      for (; k + 4 * LANES <= wide; k += 4 * LANES) {
+        Lanes a = load(to + k), b = load(to + k + LANES);
+        Lanes d = load(to + k + 2 * LANES), e = load(to + k + 3 * LANES);
+        for (int64_t c = 0; c < columns; ++c) {
+          const float* from = products + inverse[c * rows + r] * wide + k;
+          a += load(from), b += load(from + LANES);
+          d += load(from + 2 * LANES), e += load(from + 3 * LANES);
+        }
+        store(to + k, a), store(to + k + LANES, b);
+        store(to + k + 2 * LANES, d), store(to + k + 3 * LANES, e);
+      }
+      for (int64_t c = 0; k < wide && c < columns; ++c)
+        add(to + k, products + inverse[c * rows + r] * wide + k, wide - k);
+    }
+  }
+}
+
+// The gradients of distinct and weight in project, given that of its output.
+void project_back(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
+                  int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
+                  const int64_t* counts, const float* gradient, float* of_distinct,
+                  float* of_weight) {
+  std::vector<int64_t> starts(columns + 1);
+  for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
+#pragma omp parallel
+  {
+    std::vector<float> sums;
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t c = 0; c < columns; ++c) {
+      sums.assign(counts[c] * wide, 0.0f);
+      for (int64_t r = 0; r < rows; ++r)
+        add(sums.data() + (inverse[c * rows + r] - starts[c]) * wide, gradient + r * wide, wide);
+      const float* rows_of_c = distinct + starts[c] * width;
+      multiply(sums.data(), wide, weight + c * width, weight_step, of_distinct + starts[c] * width,
+               width, counts[c], wide, width);
+      multiply_across(sums.data(), wide, rows_of_c, width, of_weight + c * width, columns * width,
+                      counts[c], wide, width);
+    }
+  }
+}
+
+// One step of row-wise Adagrad on the distinct rows: blocks side by side, a step size each.
+void adagrad(float* table, int64_t width, float* squares, const int64_t* blocks, int64_t block_count,
+             const int64_t* distinct, int64_t count, const float* gradient, float rate, float decay,
+             float longest, float eps) {
+#pragma omp parallel
+  {
+    std::vector<float> g(width);
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < count; ++i) {
+      if (i + 8 < count) {
+        __builtin_prefetch(table + distinct[i + 8] * width);
+        __builtin_prefetch(squares + distinct[i + 8] * block_count);
+      }
+      float* row = table + distinct[i] * width;
+      float scale = 1;
+      if (longest > 0) {
+        float length = 0;
+#pragma omp simd reduction(+ : length)
+        for (int64_t j = 0; j < width; ++j)
+          length += gradient[i * width + j] * gradient[i * width + j];
+        scale = longest / std::max(std::sqrt(length), longest);
+      }
+      for (int64_t j = 0; j < width; ++j) g[j] = scale * gradient[i * width + j] + decay * row[j];
+      int64_t first = 0;
+      for (int64_t b = 0; b < block_count; ++b) {
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t j = first; j < first + blocks[b]; ++j) sum += g[j] * g[j];
+        float& square = squares[distinct[i] * block_count + b];
+        square += sum / blocks[b];
+        const float step = rate / (std::sqrt(square) + eps);
+        for (int64_t j = first; j < first + blocks[b]; ++j) row[j] -= step * g[j];
+        first += blocks[b];
+      }
+    }
+  }
+}
+}

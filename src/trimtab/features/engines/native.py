@@ -1,0 +1,244 @@
+"""The engine ``native``: the same tables as ``torch``, with the loops of a step in C++."""
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trimtab.errors import SettingsError
+from trimtab.features.engines.base import Engine, EngineSettings, engines
+from trimtab.features.engines.compiler import compiled
+from trimtab.features.lookup import Lookup
+from trimtab.features.row_wise_adagrad import RowWiseAdagrad, Touched
+from trimtab.features.tables import Tables
+
+SOURCE = Path(__file__).with_name("native.cpp")
+
+
+@engines.register("native")
+class NativeSettings(EngineSettings):
+    """C++ for the processor, compiled at first use (seconds) and kept; needs g++ or clang++."""
+
+    kind: Literal["native"] = "native"
+
+    def build(self) -> "Native":
+        """Build the engine."""
+        return Native(compiled(SOURCE))
+
+
+class Native(Engine):
+    """Rows of all tables in one array; different ones found by hashing, updated in one pass.
+
+    What it computes is what ``PyTorch`` does, to rounding.
+
+    Parameters
+    ----------
+    library
+        The compiled loops.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+        library.find_distinct.restype = ctypes.c_int64
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Native":
+        """Return itself: a loaded library cannot be copied, and nothing in it changes."""
+        return self
+
+    def tables(
+        self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
+    ) -> Tables:
+        """Build the tables, gathered from by the library."""
+        return Tables(tables, blocks, deviation)
+
+    def lookup(
+        self, rows: Int[Tensor, " total"], columns: Int[Tensor, " columns"] | None
+    ) -> "NativeLookup":
+        """Find the different rows."""
+        return NativeLookup.of(self.library, rows, 1 if columns is None else len(columns))
+
+    def optimizer(
+        self,
+        tables: Tables,
+        *,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        longest: float | None = None,
+    ) -> RowWiseAdagrad:
+        """Build row-wise Adagrad."""
+        return RowWiseAdagrad(
+            [tables.weight],
+            blocks=list(tables.blocks.values()),
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            longest=longest,
+            step=NativeStep(self.library),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NativeLookup(Lookup):
+    """The different rows of each column, in the order of first sight.
+
+    Attributes
+    ----------
+    inverse
+        Place in ``distinct`` of each wanted row, ``[columns, rows]``.
+    """
+
+    library: ctypes.CDLL
+    distinct: Int[Tensor, " distinct"]
+    inverse: Int[Tensor, "columns rows"]
+    counts: tuple[int, ...]
+    total: int
+
+    @classmethod
+    def of(cls, library: ctypes.CDLL, rows: Int[Tensor, " total"], columns: int) -> "NativeLookup":
+        """Find them by hashing, each column for itself."""
+        wanted = rows.contiguous()
+        distinct, inverse = (
+            torch.empty_like(wanted),
+            wanted.new_empty(columns, -(-len(wanted) // columns)),
+        )
+        counts = (ctypes.c_int64 * columns)()
+        size = len(wanted) // columns
+        found = library.find_distinct(
+            _ids(wanted), _long(size), _long(columns), _ids(distinct), _ids(inverse), counts
+        )
+        return cls(library, distinct[:found], inverse, tuple(counts), len(wanted))
+
+    def gather(self, table: Float[Tensor, "rows width"]) -> Float[Tensor, "distinct width"]:
+        """Copy rows, each fetched ahead."""
+        width = table.shape[1]
+        out = table.new_empty(len(self.distinct), width)
+        self.library.gather(
+            _floats(table), _long(width), _ids(self.distinct), _long(len(out)), _floats(out)
+        )
+        return out
+
+    def spread(self, distinct: Float[Tensor, "distinct width"]) -> Float[Tensor, "total width"]:
+        """Copy row by row."""
+        distinct = distinct.contiguous()
+        out = distinct.new_empty(self.total, distinct.shape[1])
+        self.library.spread(
+            _floats(distinct), _long(distinct.shape[1]), *self._places(), _floats(out)
+        )
+        return out
+
+    def collect(self, gradient: Float[Tensor, "total width"]) -> Float[Tensor, "distinct width"]:
+        """Add where it lies in the cache."""
+        gradient = gradient.contiguous()
+        width = gradient.shape[1]
+        out = gradient.new_empty(len(self.distinct), width)
+        self.library.collect(
+            _floats(gradient), _long(width), *self._places(), self._counts(), _floats(out)
+        )
+        return out
+
+    def project(
+        self,
+        distinct: Float[Tensor, "distinct width"],
+        weight: Float[Tensor, "out_width in_width"],
+        start: Float[Tensor, "rows out_width"],
+    ) -> Float[Tensor, "rows out_width"]:
+        """Multiply each column's distinct rows, and add up each row's parts."""
+        distinct, out = distinct.contiguous(), start.float().contiguous().clone()
+        products = distinct.new_empty(len(distinct), len(weight))
+        self.library.project(
+            _floats(distinct),
+            _long(distinct.shape[1]),
+            *_matrix(weight),
+            *self._places(),
+            self._counts(),
+            _floats(products),
+            _floats(out),
+        )
+        return out
+
+    def project_back(
+        self,
+        distinct: Float[Tensor, "distinct width"],
+        weight: Float[Tensor, "out_width in_width"],
+        gradient: Float[Tensor, "rows out_width"],
+    ) -> tuple[Float[Tensor, "distinct width"], Float[Tensor, "out_width in_width"]]:
+        """Add up the gradients of a column's distinct rows, and multiply these in the cache."""
+        distinct, gradient = distinct.contiguous(), gradient.contiguous()
+        of_distinct, of_weight = torch.empty_like(distinct), weight.new_empty(weight.shape)
+        self.library.project_back(
+            _floats(distinct),
+            _long(distinct.shape[1]),
+            *_matrix(weight),
+            *self._places(),
+            self._counts(),
+            _floats(gradient),
+            _floats(of_distinct),
+            _floats(of_weight),
+        )
+        return of_distinct, of_weight
+
+    def _places(self) -> tuple[Any, Any, Any]:
+        columns, rows = self.inverse.shape
+        return _ids(self.inverse), _long(rows), _long(columns)
+
+    def _counts(self) -> Any:
+        return (ctypes.c_int64 * len(self.counts))(*self.counts)
+
+
+@dataclass(frozen=True)
+class NativeStep:
+    """One step of row-wise Adagrad in one pass over the touched rows."""
+
+    library: ctypes.CDLL
+
+    def __call__(
+        self,
+        table: Float[Tensor, "rows width"],
+        squares: Float[Tensor, "rows blocks"],
+        touched: Touched,
+        group: Mapping[str, Any],
+    ) -> None:
+        """Update the rows in place."""
+        rows, gradient = touched.rows.contiguous(), touched.gradient.contiguous()
+        widths = [width for count, width in group["blocks"] for _ in range(count)]
+        self.library.adagrad(
+            _floats(table),
+            _long(table.shape[1]),
+            _floats(squares),
+            (ctypes.c_int64 * len(widths))(*widths),
+            _long(len(widths)),
+            ctypes.c_void_p(rows.data_ptr()),
+            _long(len(rows)),
+            _floats(gradient),
+            *(ctypes.c_float(group[key] or 0.0) for key in _SCALARS),
+        )
+
+
+_SCALARS = ("lr", "weight_decay", "longest", "eps")
+_long = ctypes.c_int64
+
+
+def _ids(tensor: Int[Tensor, "..."]) -> ctypes.c_void_p:
+    """Return where contiguous int32 ids lie."""
+    assert tensor.dtype == torch.int32, tensor.dtype
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _floats(tensor: Float[Tensor, "..."]) -> ctypes.c_void_p:
+    """Return where contiguous numbers lie."""
+    if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+        raise SettingsError(
+            f"embedding.engine: 'native' computes in float32 on the processor; found "
+            f"{tensor.dtype} on {tensor.device}. engine = 'torch' computes anywhere."
+        )
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _matrix(weight: Float[Tensor, "rows columns"]) -> tuple[Any, Any, Any]:
+    """Return where a matrix lies, how far apart its rows are, and how many it has."""
+    assert weight.stride(1) == 1
+    return _floats(weight), _long(weight.stride(0)), _long(len(weight))

@@ -1,0 +1,55 @@
+"""Which table rows a batch wants, and how equal ones are put in place and added up."""
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Lookup(ABC):
+    """Table rows to gather, each different one once; one search a step serves every table.
+
+    Attributes
+    ----------
+    distinct
+        The different rows that are wanted.
+    total
+        How many rows are wanted, equal ones counted again.
+    counts
+        How many of the distinct rows are each column's, where each column of the wanted rows has a
+        table of its own: theirs lie together, in the order of the columns. Else all of them.
+    """
+
+    distinct: Int[Tensor, " distinct"]
+    total: int
+    counts: tuple[int, ...]
+
+    @abstractmethod
+    def gather(self, table: Float[Tensor, "rows width"]) -> Float[Tensor, "distinct width"]:
+        """Return the distinct rows of a table."""
+
+    @abstractmethod
+    def spread(self, distinct: Float[Tensor, "distinct width"]) -> Float[Tensor, "total width"]:
+        """Put distinct rows where they are wanted."""
+
+    @abstractmethod
+    def collect(self, gradient: Float[Tensor, "total width"]) -> Float[Tensor, "distinct width"]:
+        """Add up what is wanted of each distinct row."""
+
+    @abstractmethod
+    def project(
+        self,
+        distinct: Float[Tensor, "distinct width"],
+        weight: Float[Tensor, "out_width in_width"],
+        start: Float[Tensor, "rows out_width"],
+    ) -> Float[Tensor, "rows out_width"]:
+        """Return ``start + [e_1 .. e_F] @ weight.T``, each distinct row multiplied once."""
+
+    @abstractmethod
+    def project_back(
+        self,
+        distinct: Float[Tensor, "distinct width"],
+        weight: Float[Tensor, "out_width in_width"],
+        gradient: Float[Tensor, "rows out_width"],
+    ) -> tuple[Float[Tensor, "distinct width"], Float[Tensor, "out_width in_width"]]:
+        """Return the gradients of ``distinct`` and ``weight`` in ``project``."""
