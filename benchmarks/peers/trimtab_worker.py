@@ -3,6 +3,10 @@
 Its own form: one tower with a head a target, where the peers know only a tower a target (a tenth
 more multiplications). With ``EQUAL_TOWERS`` set in the environment it has a tower a target too.
 What the default model adds (first-order weights, a target's own tables) is left out.
+
+More of the environment: ``ENGINE`` (``torch``, ``native``), ``PRECISION`` (``float32``, ``bf16``),
+``COMPILE`` (any text but the empty one), ``TRUNK`` (``shared_bottom``, or another kind by its
+defaults).
 """
 
 import os
@@ -48,6 +52,9 @@ TRUNKS = {
     "ple": EXPERT_LAYERS
     | {"levels": LEVELS, "experts": OWN_EXPERTS, "shared_experts": SHARED_EXPERTS},
 }
+ENGINE = os.environ.get("ENGINE", "torch")
+PRECISION = os.environ.get("PRECISION", "float32")
+COMPILE = bool(os.environ.get("COMPILE"))
 
 
 def build(arrays: Arrays) -> tuple[State, Columns, TrainingSettings]:
@@ -61,10 +68,20 @@ def build(arrays: Arrays) -> tuple[State, Columns, TrainingSettings]:
                 f"label_{t}": {"kind": "binary", "task": f"task_{t if EQUAL_TOWERS else 0}"}
                 for t in labels
             },
-            "embedding": {"width": EMBEDDING_WIDTH, "own_width": 0, "first_order": False},
+            "embedding": {
+                "width": EMBEDDING_WIDTH,
+                "own_width": 0,
+                "first_order": False,
+                "engine": ENGINE,
+            },
             "trunk": TRUNKS[MODEL],
             "tower": {"widths": list(TOWER_WIDTHS)},
-            "training": {"batch_rows": arrays.batch_rows, "device": "cpu"},
+            "training": {
+                "batch_rows": arrays.batch_rows,
+                "device": "cpu",
+                "precision": PRECISION,
+                "compile": COMPILE,
+            },
         }
     )
     rows = columns(arrays)

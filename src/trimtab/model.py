@@ -1,6 +1,6 @@
 """The ranking model: features, trunk, towers and targets, and nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -12,7 +12,7 @@ from trimtab.batch import Batch
 from trimtab.features.encoder import FeatureEncoder
 from trimtab.features.inputs import Inputs
 from trimtab.own import OwnPath
-from trimtab.targets.base import Given, Target
+from trimtab.targets.base import Given, RowLosses, Target
 from trimtab.towers import Tower
 from trimtab.trunks.base import Trunk
 
@@ -34,6 +34,8 @@ class RankingModel(nn.Module):
         Target to its own path; none where the run has no tables of the targets' own.
     by
         Target to the column of ``Batch.numbers`` that it is grouped by; most have none.
+    apart
+        Targets whose losses are computed by themselves, as in ``Tower``.
     """
 
     present: Tensor
@@ -52,6 +54,7 @@ class RankingModel(nn.Module):
         given: Mapping[str, str],
         own: Mapping[str, OwnPath] | None = None,
         by: Mapping[str, int] | None = None,
+        apart: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.features = features
@@ -67,7 +70,17 @@ class RankingModel(nn.Module):
         self.own = cast(Mapping[str, OwnPath], nn.ModuleDict(paths))
         present = [[staged or t in tower.heads for tower in towers.values()] for t in targets]
         self.everywhere = all(all(scenes) for scenes in present)
+        self._group(apart)
         self.register_buffer("present", torch.tensor(present), persistent=False)
+
+    def _group(self, apart: Collection[str]) -> None:
+        """Find the targets whose losses are computed together."""
+        self.together: dict[RowLosses, list[str]] = {}
+        for name, target in self.targets.items():
+            if target.together is not None and name not in self.given and name not in apart:
+                self.together.setdefault(target.together, []).append(name)
+        grouped = [name for names in self.together.values() for name in names]
+        self.apart = [name for name in self.targets if name not in grouped]
 
     def forward(self, batch: Batch) -> Logits:
         """Return each target's logits, ``[rows, head width]``; 0 where its scene has no head."""
@@ -89,8 +102,9 @@ class RankingModel(nn.Module):
         logits = {}
         for name, target in self.targets.items():
             heads = [(rows, part[name]) for rows, part in parts if name in part]
-            nothing = some.new_zeros(len(some), target.width)
-            logits[name] = _merge(heads, nothing) + inputs.first_order.get(name, 0.0)
+            logits[name] = _merge(heads, some, target.width)
+            if name in inputs.first_order:
+                logits[name] = logits[name] + inputs.first_order[name]
         for name, path in self.own.items():
             logits[name] = logits[name] + path(tasks[self.tasks[name]], inputs.own[name])
         return logits
@@ -105,14 +119,30 @@ class RankingModel(nn.Module):
 
     def losses(self, batch: Batch, logits: Logits) -> dict[str, Float[Tensor, " rows"]]:
         """Return each target's loss of every row, 0 where it has no head or was not observed."""
-        losses = {}
-        for name, target in self.targets.items():
+        parts = self.losses_together(batch, logits)
+        losses: dict[str, Tensor] = {}
+        for names, part in parts:
+            losses |= dict(zip(names, part.unbind(1), strict=True))
+        return {name: losses[name] for name in self.targets}
+
+    def losses_together(
+        self, batch: Batch, logits: Logits
+    ) -> list[tuple[list[str], Float[Tensor, "rows targets"]]]:
+        """Return ``losses``, those of targets of one simple form side by side."""
+        parts = []
+        for together, names in self.together.items():
+            labels = torch.stack([self.targets[name].label(batch.labels) for name in names], 1)
+            parts.append((names, together(torch.cat([logits[n] for n in names], 1), labels)))
+        for name in self.apart:
             given = self._given(name, batch, logits, batch.labels)
-            loss = target.loss(logits[name], batch.labels, given)
-            if not self.everywhere:
-                loss = torch.where(self.has(name, batch), loss, torch.zeros_like(loss))
-            losses[name] = loss
-        return losses
+            loss = self.targets[name].loss(logits[name], batch.labels, given)
+            parts.append(([name], loss[:, None]))
+        return parts if self.everywhere else [(n, self._present(n, batch, x)) for n, x in parts]
+
+    def _present(self, names: Sequence[str], batch: Batch, losses: Tensor) -> Tensor:
+        """Return losses, 0 on rows whose scene has not the target."""
+        present = torch.stack([self.has(name, batch) for name in names], 1)
+        return torch.where(present, losses, torch.zeros_like(losses))
 
     def observed(self, batch: Batch) -> dict[str, Bool[Tensor, " rows"]]:
         """Return for each target the rows that its loss is over."""
@@ -173,10 +203,12 @@ def typical_of(column: str) -> str:
     return f"{column}_typical"
 
 
-def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], merged: Tensor) -> Tensor:
-    """Put the towers' logits of one target into the rows of ``merged`` that are theirs."""
+def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], like: Tensor, width: int) -> Tensor:
+    """Put the towers' logits of one target into the rows that are theirs, 0 into the others."""
     for place, part in parts:
         if isinstance(place, slice):
             return part
+    merged = like.new_zeros(len(like), width)
+    for place, part in parts:
         merged = merged.index_copy(0, place, part)
     return merged

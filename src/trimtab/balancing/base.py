@@ -47,7 +47,8 @@ class Balancer(nn.Module, ABC):
 
     def combine(self, losses: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
         """Return the plain weighted sum of the losses."""
-        terms = [weight * losses[name] for name, weight in self.target_weights.items()]
+        weights = self.target_weights.items()
+        terms = [losses[name] if weight == 1 else weight * losses[name] for name, weight in weights]
         return torch.stack(terms).sum()
 
     @abstractmethod

@@ -10,27 +10,30 @@ Denominator = Literal["rows", "observed", "weights"]
 
 
 def reduce(
-    loss: Float[Tensor, " rows"],
-    weight: Float[Tensor, " rows"],
-    observed: Bool[Tensor, " rows"],
+    loss: Float[Tensor, "*targets rows"],
+    weight: Float[Tensor, "*_ rows"] | None,
+    observed: Bool[Tensor, "*targets rows"] | None,
     denominator: Denominator,
-) -> Float[Tensor, ""]:
-    """Return ``sum_i weight_i loss_i / denominator``.
+) -> Float[Tensor, "*targets"]:
+    """Return ``sum_i weight_i loss_i / denominator``, of one target or of each.
 
     Parameters
     ----------
+    weight
+        None for 1 everywhere.
+    observed
+        The rows that the loss is over; none needed for ``rows``.
     denominator
         ``rows``: all rows of the batch, so that a weight means the same whatever else the batch
         holds; ``observed``: the rows that the loss is over; ``weights``: the sum of their weights.
         A batch with none observed gives 0.
     """
-    total = (weight * loss).sum()
-    divided = {
-        "rows": lambda: total / max(len(loss), 1),
-        "observed": lambda: total / _positive(observed.sum()),
-        "weights": lambda: total / _positive((weight * observed).sum()),
-    }
-    return divided[denominator]()
+    total = (loss if weight is None else weight * loss).contiguous().sum(-1)
+    if denominator == "rows":
+        return total / max(loss.shape[-1], 1)
+    assert observed is not None
+    counted = observed if denominator == "observed" or weight is None else weight * observed
+    return total / _positive(counted.expand(loss.shape).sum(-1))
 
 
 def _positive(divisor: Tensor) -> Tensor:

@@ -58,5 +58,10 @@ class TrainingSettings(Settings):
     """Of the start, the order of the rows and dropout."""
     device: str = "auto"
     """``auto`` (a GPU where there is one), ``cpu``, ``cuda``."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """In which the layers multiply; tables, weights and losses stay float32. ``bf16`` needs a
+    processor with AVX512_BF16 or AMX, or a GPU, and pays where layers are wide."""
+    compile: bool = False
+    """Whether ``torch.compile`` makes code for trunk, towers and losses."""
     threads: NonNegativeInt = 0
     """Processor threads; 0 leaves PyTorch's choice."""

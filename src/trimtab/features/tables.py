@@ -1,6 +1,6 @@
 """Embedding tables: every feature's rows in one array, gathered and updated in one pass."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 

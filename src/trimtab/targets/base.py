@@ -1,7 +1,7 @@
 """What every target is: a head's outputs to a loss a row, and to a prediction."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
@@ -32,6 +32,12 @@ class Given:
     by: Float[Tensor, " rows"] | None = None
 
 
+RowLosses = Callable[
+    [Float[Tensor, "rows targets"], Float[Tensor, "rows targets"]], Float[Tensor, "rows targets"]
+]
+"""From logits and labels of several targets to the loss of each row and target."""
+
+
 class Target(nn.Module, ABC):
     """One behaviour to predict.
 
@@ -45,12 +51,16 @@ class Target(nn.Module, ABC):
         How many numbers its head gives.
     by
         Number feature whose encoded values it needs as ``Given.by``; none for most targets.
+    together
+        What ``loss`` is where no step comes before: targets with the same one are computed at
+        once. None where a target's loss is its own.
     """
 
     kind: str
     measure: str
     width: int = 1
     by: str | None = None
+    together: RowLosses | None = None
 
     @abstractmethod
     def learn(

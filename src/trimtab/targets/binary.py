@@ -9,11 +9,20 @@ import torch
 from jaxtyping import Bool, Float
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from trimtab.data.labels import LabelColumn
 from trimtab.data.settings import Scalar, seconds_of
 from trimtab.targets.base import Given, Target, TargetSettings, targets
 from trimtab.targets.funnel import inverse_propensity, reached_and_missed
+
+
+def cross_entropies(
+    logits: Float[Tensor, "rows targets"], labels: Float[Tensor, "rows targets"]
+) -> Float[Tensor, "rows targets"]:
+    """Return ``-log P(label)`` of each row and target, 0 where the label is missing."""
+    losses = -logsigmoid(torch.where(labels == 1, logits, -logits))
+    return torch.where(labels.isnan(), torch.zeros_like(losses), losses)
 
 
 @targets.register("binary")
@@ -95,6 +104,7 @@ class Binary(Target):
         self.log_weight = math.log(positive_weight)
         self.ips_weight = ips_weight
         self.propensity_floor = propensity_floor
+        self.together = cross_entropies if positive_weight == 1 else None
 
     def learn(
         self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None

@@ -19,6 +19,8 @@ from trimtab.model import RankingModel
 from trimtab.own import OwnPath
 from trimtab.targets.base import Target
 from trimtab.towers import Tower
+from trimtab.training.adam import FusedAdamW
+from trimtab.training.dense import Dense, can_compile, require_precision
 from trimtab.training.state import State
 
 
@@ -40,6 +42,7 @@ def build_model(
     scenes = statistics.scenes.names
     trunk = settings.trunk.build(features.out_width, features.own_out_width, members, len(scenes))
     targets = {n: t.build(n, settings.targets) for n, t in settings.targets.items()}
+    unused = [name for name, target in settings.targets.items() if not target.weight]
     towers = {}
     for scene in scenes:
         inside = {name: tasks[name] for name in targets if scene in settings.scenes_of(name)}
@@ -47,6 +50,7 @@ def build_model(
             trunk.out_width,
             inside,
             {name: targets[name].width for name in inside},
+            apart=unused,
             **settings.tower.model_dump(),
         )
     own = {
@@ -66,6 +70,7 @@ def build_model(
         given=given,
         own=own,
         by=_columns_of(targets, names),
+        apart=unused,
     )
     initialise(model, settings.training.seed)
     return model
@@ -146,11 +151,10 @@ def build_optimizers(
     table = model.features.tables.weight
     dense = {"params": [p for p in model.parameters() if p is not table]}
     return [
-        torch.optim.AdamW(
+        FusedAdamW(
             [dense, *balancer.parameter_groups()],
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
-            fused=True,
         ),
         model.features.engine.optimizer(
             model.features.tables,
@@ -159,6 +163,25 @@ def build_optimizers(
             longest=training.max_row_gradient_norm,
         ),
     ]
+
+
+def build_dense(training: TrainingSettings, model: RankingModel, objective: Objective) -> Dense:
+    """Build the part of an update above the tables.
+
+    Raises
+    ------
+    SettingsError
+        When the device does not multiply in the precision that the settings ask for.
+    """
+    device = model.present.device
+    require_precision(training.precision, device)
+    compiled = training.compile and can_compile(device)
+    return Dense(
+        model,
+        objective,
+        precision=training.precision,
+        compiled_rows=training.batch_rows if compiled else 0,
+    )
 
 
 def build_state(
@@ -172,9 +195,11 @@ def build_state(
     torch.manual_seed(settings.training.seed)
     weights = {name: target.weight for name, target in settings.targets.items()}
     balancer = settings.balancing.build(weights).to(device)
+    objective = build_objective(settings, statistics.scenes.names).to(device)
     return State(
         model=model,
-        objective=build_objective(settings, statistics.scenes.names).to(device),
+        objective=objective,
+        forward=build_dense(settings.training, model, objective),
         balancer=balancer,
         optimizers=build_optimizers(model, settings.training, balancer),
         keep=settings.training.average,

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from trimtab.batch import Batch
 from trimtab.data.columns import Columns
@@ -37,12 +38,25 @@ class Order:
                 step += 1
 
 
-def batches(columns: Columns, indices: Iterator[NDArray[np.int64]]) -> Iterator[Batch]:
-    """Gather batches, the next one while the caller works on this one."""
+def batches(
+    columns: Columns, indices: Iterator[NDArray[np.int64]], *, pinned: bool = False
+) -> Iterator[Batch]:
+    """Gather batches, the next one while the caller works on this one.
+
+    Parameters
+    ----------
+    pinned
+        Whether to put them where a GPU copies from while the processor goes on.
+    """
+
+    def gather(index: NDArray[np.int64]) -> Batch:
+        batch = columns.batch(index)
+        return batch.apply(Tensor.pin_memory) if pinned else batch
+
     with ThreadPoolExecutor(max_workers=1) as thread:
         waiting = None
         for index in indices:
-            coming = thread.submit(columns.batch, index)
+            coming = thread.submit(gather, index)
             if waiting is not None:
                 yield waiting.result()
             waiting = coming

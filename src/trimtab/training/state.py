@@ -14,6 +14,8 @@ from trimtab.balancing.objective import Objective
 from trimtab.layers import seed_of
 from trimtab.model import RankingModel
 from trimtab.training import checkpoint
+from trimtab.training.dense import Dense
+from trimtab.training.watch import Watch
 
 
 @dataclass(kw_only=True)
@@ -36,6 +38,7 @@ class State:
 
     model: RankingModel
     objective: Objective
+    forward: Dense
     balancer: Balancer
     optimizers: list[torch.optim.Optimizer]
     keep: float = 0.0
@@ -46,6 +49,7 @@ class State:
     best_step: int = 0
     stale: int = 0
     seconds: float = 0.0
+    watch: Watch = field(default_factory=Watch)
     curves: list[dict[str, Any]] = field(default_factory=list)
 
     FACTS = ("step", "best", "best_step", "stale", "seconds", "curves")

@@ -90,6 +90,20 @@ void multiply_across(const float* a, int64_t a_step, const float* b, int64_t b_s
   }
 }
 
+// The sum of (scale a + decay b)^2.
+float squared(const float* a, float scale, const float* b, float decay, int64_t width) {
+  Lanes sums = {};
+  float sum = 0;
+  int64_t j = 0;
+  for (; j + LANES <= width; j += LANES) {
+    const Lanes both = scale * load(a + j) + decay * load(b + j);
+    sums += both * both;
+  }
+  for (int k = 0; k < LANES; ++k) sum += sums[k];
+  for (; j < width; ++j) sum += (scale * a[j] + decay * b[j]) * (scale * a[j] + decay * b[j]);
+  return sum;
+}
+
 }  // namespace
 
 extern "C" {
@@ -241,36 +255,26 @@ void project_back(const float* distinct, int64_t width, const float* weight, int
 void adagrad(float* table, int64_t width, float* squares, const int64_t* blocks, int64_t block_count,
              const int64_t* distinct, int64_t count, const float* gradient, float rate, float decay,
              float longest, float eps) {
-#pragma omp parallel
-  {
-    std::vector<float> g(width);
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < count; ++i) {
-      if (i + 8 < count) {
-        __builtin_prefetch(table + distinct[i + 8] * width);
-        __builtin_prefetch(squares + distinct[i + 8] * block_count);
-      }
-      float* row = table + distinct[i] * width;
-      float scale = 1;
-      if (longest > 0) {
-        float length = 0;
-#pragma omp simd reduction(+ : length)
-        for (int64_t j = 0; j < width; ++j)
-          length += gradient[i * width + j] * gradient[i * width + j];
-        scale = longest / std::max(std::sqrt(length), longest);
-      }
-      for (int64_t j = 0; j < width; ++j) g[j] = scale * gradient[i * width + j] + decay * row[j];
-      int64_t first = 0;
-      for (int64_t b = 0; b < block_count; ++b) {
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = first; j < first + blocks[b]; ++j) sum += g[j] * g[j];
-        float& square = squares[distinct[i] * block_count + b];
-        square += sum / blocks[b];
-        const float step = rate / (std::sqrt(square) + eps);
-        for (int64_t j = first; j < first + blocks[b]; ++j) row[j] -= step * g[j];
-        first += blocks[b];
-      }
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < count; ++i) {
+    if (i + 16 < count) {
+      __builtin_prefetch(table + distinct[i + 16] * width, 1);
+      __builtin_prefetch(squares + distinct[i + 16] * block_count, 1);
+    }
+    float* row = table + distinct[i] * width;
+    const float* slope = gradient + i * width;
+    const float scale =
+        longest > 0 ? longest / std::max(std::sqrt(squared(slope, 1, slope, 0, width)), longest) : 1;
+    for (int64_t b = 0, first = 0; b < block_count; first += blocks[b++]) {
+      float& square = squares[distinct[i] * block_count + b];
+      square += squared(slope + first, scale, row + first, decay, blocks[b]) / blocks[b];
+      const float step = rate / (std::sqrt(square) + eps);
+      float* to = row + first;
+      const float* from = slope + first;
+      int64_t j = 0;
+      for (; j + LANES <= blocks[b]; j += LANES)
+        store(to + j, load(to + j) - step * (scale * load(from + j) + decay * load(to + j)));
+      for (; j < blocks[b]; ++j) to[j] -= step * (scale * from[j] + decay * to[j]);
     }
   }
 }
