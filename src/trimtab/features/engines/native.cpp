@@ -189,10 +189,10 @@ void collect(const float* gradient, int64_t width, const int32_t* inverse, int64
   }
 }
 
-// out[r] += sum_c weight[:, c] @ distinct[inverse[c, r]], with weight [wide, columns * width]
+// out[r] = start[r] + sum_c weight[:, c] @ distinct[inverse[c, r]], with weight [wide, columns * width]
 void project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
              int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
-             const int64_t* counts, float* products, float* out) {
+             const int64_t* counts, const float* start, float* products, float* out) {
   std::vector<int64_t> starts(columns + 1);
   for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
 #pragma omp parallel
@@ -208,11 +208,12 @@ void project(const float* distinct, int64_t width, const float* weight, int64_t 
     }
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
+      const float* before = start + r * wide;
       float* to = out + r * wide;
       int64_t k = 0;
       for (; k + 4 * LANES <= wide; k += 4 * LANES) {
-        Lanes a = load(to + k), b = load(to + k + LANES);
-        Lanes d = load(to + k + 2 * LANES), e = load(to + k + 3 * LANES);
+        Lanes a = load(before + k), b = load(before + k + LANES);
+        Lanes d = load(before + k + 2 * LANES), e = load(before + k + 3 * LANES);
         for (int64_t c = 0; c < columns; ++c) {
           const float* from = products + inverse[c * rows + r] * wide + k;
           a += load(from), b += load(from + LANES);
@@ -221,6 +222,7 @@ void project(const float* distinct, int64_t width, const float* weight, int64_t 
         store(to + k, a), store(to + k + LANES, b);
         store(to + k + 2 * LANES, d), store(to + k + 3 * LANES, e);
       }
+      if (k < wide) std::copy(before + k, before + wide, to + k);
       for (int64_t c = 0; k < wide && c < columns; ++c)
         add(to + k, products + inverse[c * rows + r] * wide + k, wide - k);
     }

@@ -147,7 +147,8 @@ class NativeLookup(Lookup):
         start: Float[Tensor, "rows out_width"],
     ) -> Float[Tensor, "rows out_width"]:
         """Multiply each column's distinct rows, and add up each row's parts."""
-        distinct, out = distinct.contiguous(), start.float().contiguous().clone()
+        distinct, start = distinct.contiguous(), start.float().contiguous()
+        out = torch.empty_like(start)
         products = distinct.new_empty(len(distinct), len(weight))
         self.library.project(
             _floats(distinct),
@@ -155,6 +156,7 @@ class NativeLookup(Lookup):
             *_matrix(weight),
             *self._places(),
             self._counts(),
+            _floats(start),
             _floats(products),
             _floats(out),
         )
