@@ -205,10 +205,9 @@ def typical_of(column: str) -> str:
 
 def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], like: Tensor, width: int) -> Tensor:
     """Put the towers' logits of one target into the rows that are theirs, 0 into the others."""
+    merged = (parts[0][1] if parts else like).new_zeros(len(like), width)
     for place, part in parts:
         if isinstance(place, slice):
             return part
-    merged = like.new_zeros(len(like), width)
-    for place, part in parts:
         merged = merged.index_copy(0, place, part)
     return merged

@@ -35,7 +35,7 @@ class Objective(nn.Module):
         """Return each target's loss."""
         observed = {} if self.denominator == "rows" else model.observed(batch)
         factors = None if self.even else self.scales[:, batch.scene]
-        reduced = {}
+        reduced: dict[str, Tensor] = {}
         for names, losses in model.losses_together(batch, logits):
             rows = losses.t()  # A target's sum depends on no other, to the last bit.
             if factors is not None:

@@ -62,6 +62,7 @@ class TrainingSettings(Settings):
     """In which the layers multiply; tables, weights and losses stay float32. ``bf16`` needs a
     processor with AVX512_BF16 or AMX, or a GPU, and pays where layers are wide."""
     compile: bool = False
-    """Whether ``torch.compile`` makes code for trunk, towers and losses."""
+    """Whether ``torch.compile`` makes code for trunk, towers and losses: seconds of
+    start-up (40 the first time), and no gain for a small bottom; try it where layers are wide."""
     threads: NonNegativeInt = 0
     """Processor threads; 0 leaves PyTorch's choice."""

@@ -60,13 +60,13 @@ class Embedded(SharedInputs):
     numbers: Float[Tensor, "rows numbers"]
 
     @cached_property
-    @torch.compiler.disable  # How many ids differ changes with every batch.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # Sizes change with every batch.
     def dense(self) -> Float[Tensor, "rows width"]:
         """X itself."""
         rows, width = len(self.numbers), len(self.lookup.counts) * self.distinct.shape[1]
         return torch.cat([expand(self.distinct, self.lookup).view(rows, width), self.numbers], 1)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def project(self, layer: nn.Linear) -> Float[Tensor, "rows out_width"]:
         """Return ``layer(x)``, each different id multiplied once."""
         width = len(self.lookup.counts) * self.distinct.shape[1]

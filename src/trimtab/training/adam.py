@@ -30,7 +30,7 @@ class FusedAdamW(torch.optim.AdamW):
         torch._foreach_add_(steps, 1)
         torch._fused_adamw_(
             weights,
-            [weight.grad for weight in weights],
+            [weight.grad for weight in weights if weight.grad is not None],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],

@@ -53,12 +53,13 @@ class Dense:
         fast = len(batch) == self.compiled_rows
         inputs = self.model.features(batch)
         tasks = (self._trunk if fast else self.trunk)(inputs)
-        return (self._losses if fast else self.losses)(batch, inputs, tasks), tasks
+        losses = (self._losses if fast else self.losses)(batch, inputs, tasks)
+        return losses, tasks
 
     def trunk(self, inputs: Inputs) -> dict[str, Float[Tensor, "rows width"]]:
         """Return each task's representation."""
         with self._autocast(inputs.scene.device):
-            tasks = self.model.trunk(inputs)
+            tasks: dict[str, Tensor] = self.model.trunk(inputs)
         if not self._casts():
             return tasks
         whole = {id(x): x.float() for x in tasks.values()}  # A shared bottom's stays one tensor.
@@ -72,7 +73,8 @@ class Dense:
             logits = self.model.head(inputs, tasks)
         if self._casts():
             logits = {name: logit.float() for name, logit in logits.items()}
-        return self.objective(self.model, batch, logits)
+        losses: dict[str, Tensor] = self.objective(self.model, batch, logits)
+        return losses
 
     def _casts(self) -> bool:
         return self.precision == "bf16"

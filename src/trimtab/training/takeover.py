@@ -20,7 +20,7 @@ _FREE: Mapping[str, set[str]] = {
     "features": {"column", "least_rows"},
     "targets": {"column", "weight", "positive_weight", "row_weight"},
     "scenes": {"weights"},
-    "embedding": {"deviation", "dropout"},
+    "embedding": {"deviation", "dropout", "engine"},
     "trunk": {"dropout"},
     "tower": {"dropout"},
 }

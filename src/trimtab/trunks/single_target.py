@@ -106,7 +106,8 @@ class SingleTarget(Trunk):
         h = inputs.x.project(self.first).unflatten(1, (len(self.tasks), -1))
         if self.own is not None:
             own = torch.stack([inputs.own[target] for target in self.targets])
-            h = h.index_add(1, self.task, self.own(own.flatten(2).transpose(0, 1)))
+            mine = self.own(own.flatten(2).transpose(0, 1))
+            h = h.index_add(1, self.task, mine.to(h.dtype))
         return dict(zip(self.tasks, self.later.go_on(h).unbind(1), strict=True))
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
