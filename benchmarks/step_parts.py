@@ -64,7 +64,7 @@ def measure(arrays: Arrays, steps: int, rounds: int) -> dict[str, Any]:
 
     def go(over: Any, count: int) -> float:
         start = time.perf_counter()
-        for batch in batches(rows, order.indices(0, count)):
+        for batch in batches(rows, order.buffers(0, count)):
             update(over, batch, training)
         return (time.perf_counter() - start) / count
 

@@ -113,7 +113,7 @@ def epoch(state: State, rows: Columns, training: TrainingSettings) -> float:
     """Go over all rows once; return the mean loss of a target."""
     order = Order(len(rows), training.batch_rows, training.seed)
     losses = [
-        update(state, batch, training) for batch in batches(rows, order.indices(0, order.steps))
+        update(state, batch, training) for batch in batches(rows, order.buffers(0, order.steps))
     ]
     return float(np.mean([float(loss) for step in losses for loss in step.values()]))
 

@@ -4,6 +4,7 @@ TrimtabError
 ├── InputError        the user's input is wrong: the command line exits with 2
 │   ├── SettingsError     the run file, or a setting given to a function
 │   └── DataError         a log, a side table or a frame
+│       └── RowError          a row of it
 └── RunError          the run could not go on: the command line exits with 1
 """
 
@@ -29,6 +30,25 @@ class SettingsError(InputError):
 
 class DataError(InputError):
     """A log, a side table or a frame does not hold what the settings say."""
+
+
+class RowError(DataError):
+    """A row of a log holds what it cannot.
+
+    Parameters
+    ----------
+    message
+        With ``{row}`` where the number of the row belongs.
+    """
+
+    def __init__(self, message: str, row: int) -> None:
+        super().__init__(message.replace("{row}", f"{row:,}"))
+        self.message, self.row = message, row
+
+    def within(self, first: int, rows: int) -> "RowError":
+        """Return the same of a row of a chunk, the log's rows from ``first`` on."""
+        where = f" Counted in rows {first:,} to {first + rows - 1:,}, a chunk of the log."
+        return RowError(self.message + where, first + self.row)
 
 
 class RunError(TrimtabError):

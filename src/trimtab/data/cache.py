@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.data.columns import Columns, Names
 
@@ -65,10 +67,56 @@ def intact(place: Path) -> bool:
 
 def write(columns: Columns, place: Path) -> None:
     """Write columns as one ``.npy`` file an array, and their names."""
-    place.mkdir()
-    for name, array in columns.arrays.items():
-        np.save(place / f"{name}.npy", np.ascontiguousarray(array))
-    (place / "names.json").write_text(json.dumps(asdict(columns.names)), encoding="utf-8")
+    with Growing(place) as grown:
+        grown.add(columns)
+
+
+class Growing:
+    """Columns on disk that grow chunk by chunk, as ``write`` would write them at once."""
+
+    def __init__(self, place: Path) -> None:
+        place.mkdir()
+        self.place = place
+        self._names: Names | None = None
+        self._files: dict[str, BinaryIO] = {}
+        self._headers: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> "Growing":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write how many rows there are, and the names of the columns."""
+        for name, file in self._files.items():
+            with file:
+                self._write_header(name)
+        names = asdict(self._names) if self._names else {}
+        (self.place / "names.json").write_text(json.dumps(names), encoding="utf-8")
+
+    def add(self, columns: Columns) -> None:
+        """Put rows behind those that are there."""
+        self._names = columns.names
+        values = {name: self._rows(name.replace("offsets", "values")) for name in columns.arrays}
+        for name, array in columns.arrays.items():
+            if name.startswith("offsets.") and name in self._files:
+                array = array[1:] + values[name]
+            self._append(name, np.ascontiguousarray(array))
+
+    def _rows(self, name: str) -> int:
+        return int(self._headers[name]["shape"][0]) if name in self._headers else 0
+
+    def _append(self, name: str, array: NDArray[np.generic]) -> None:
+        if name not in self._files:
+            self._files[name] = (self.place / f"{name}.npy").open("wb")
+            self._headers[name] = np.lib.format.header_data_from_array_1_0(array[:0])
+            self._write_header(name)
+        shape = self._headers[name]["shape"]
+        self._headers[name]["shape"] = (shape[0] + len(array), *shape[1:])
+        array.tofile(self._files[name])
+
+    def _write_header(self, name: str) -> None:
+        """Write the header, which has room for any count of rows, at the start of the file."""
+        self._files[name].seek(0)
+        np.lib.format.write_array_header_1_0(self._files[name], self._headers[name])
 
 
 def read(place: Path) -> Columns:

@@ -1,8 +1,8 @@
 """Encoded rows as flat columns, and batches gathered from them by one index."""
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from trimtab.batch import Batch, Ids
+
+Spans = Sequence[tuple[int, int]]
+"""Rows from one number up to another, of a log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +82,38 @@ class Columns:
             arrays={
                 name: array if name in whole else array[start : lists.get(name, stop)]
                 for name, array in self.arrays.items()
+            },
+        )
+
+    def parts(self, rows: int) -> Iterator["Columns"]:
+        """Yield all rows, so many at a time; nothing is copied."""
+        for start in range(0, len(self), rows):
+            yield self.part(start, min(start + rows, len(self)))
+
+    def held(self, spans: Spans) -> "Columns":
+        """Read spans of rows into memory, one after another; all rows are given as they are."""
+        if list(spans) == [(0, len(self))]:
+            return self
+        arrays = {}
+        for name, array in self.arrays.items():
+            if not name.startswith(("offsets.", "values.")):
+                arrays[name] = np.concatenate([array[start:stop] for start, stop in spans])
+        for i in range(len(self.names.lists)):
+            offsets, values = self.arrays[f"offsets.{i}"], self.arrays[f"values.{i}"]
+            ends = [(offsets[start], offsets[stop]) for start, stop in spans]
+            lengths = [np.diff(offsets[start : stop + 1]) for start, stop in spans]
+            arrays[f"values.{i}"] = np.concatenate([values[start:stop] for start, stop in ends])
+            arrays[f"offsets.{i}"] = np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64)
+        return Columns(names=self.names, arrays=arrays)
+
+    def spread(self, rows: int) -> "Columns":
+        """Return what is known of so many rows but their ids, evenly spread, or of all of them."""
+        index = np.arange(rows) * len(self) // rows
+        kept = ("labels", "weights", "numbers", "scene", "user")
+        return Columns(
+            names=replace(self.names, ids=(), lists=()),
+            arrays={
+                n: self.arrays[n] if rows >= len(self) else self.arrays[n][index] for n in kept
             },
         )
 

@@ -57,6 +57,18 @@ class FeatureSettings(Settings, ABC):
         """Raise ``DataError`` for a value that the kind cannot hold, told by its row."""
         return
 
+    def counted(self, column: pl.Series) -> pl.Series | None:
+        """Return the values that the feature's own vocabulary counts.
+
+        None where it has no vocabulary, or another feature's. Of a log that is read in chunks the
+        vocabulary is made of their counts by ``settled``, and ``learn`` gets it as ``shared``.
+        """
+        return None
+
+    def settled(self, counts: pl.DataFrame) -> IdRows:
+        """Return the vocabulary, given each ``value`` that was counted and its ``rows``."""
+        raise NotImplementedError
+
     @abstractmethod
     def learn(self, column: pl.Series, shared: IdRows | None) -> Learnt:
         """Learn from the raw training values; ``shared`` is the vocabulary of ``shares``."""

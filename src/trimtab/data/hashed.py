@@ -48,7 +48,11 @@ class Hashed(IdRows):
     @classmethod
     def learn(cls, column: pl.Series, size: int) -> "Hashed":
         """Count the distinct values, and those that share a row."""
-        distinct = canonical(column).drop_nulls().unique()
+        return cls.of(canonical(column).drop_nulls().unique(), size)
+
+    @classmethod
+    def of(cls, distinct: pl.Series, size: int) -> "Hashed":
+        """Count the distinct values, and those that share a row."""
         counts = np.unique(cls(size, 0, 0).encode(distinct), return_counts=True)[1]
         return cls(size, int(counts.sum()), int(counts[counts > 1].sum()))
 
@@ -146,6 +150,13 @@ def learn_rows(column: pl.Series, least_rows: int, hash_rows: int | None) -> IdR
     if hash_rows is None:
         return Vocabulary.learn(column, least_rows)
     return Hashed.learn(column, hash_rows)
+
+
+def rows_of(counts: pl.DataFrame, least_rows: int, hash_rows: int | None) -> IdRows:
+    """Return what ``learn_rows`` does, of counted values: ``value`` and their ``rows``."""
+    if hash_rows is None:
+        return Vocabulary.of(counts, least_rows)
+    return Hashed.of(counts["value"], hash_rows)
 
 
 def restore_rows(kept: IdRows | None, hash_rows: int | None, state: Mapping[str, Any]) -> IdRows:

@@ -7,7 +7,7 @@ import polars as pl
 from pydantic import Field, PositiveInt, model_validator
 
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
-from trimtab.data.hashed import LEAST_ROWS, MOST, check_hash, learn_rows, restore_rows
+from trimtab.data.hashed import LEAST_ROWS, MOST, check_hash, learn_rows, restore_rows, rows_of
 from trimtab.data.vocabulary import MISSING, IdRows
 
 
@@ -26,6 +26,14 @@ class IdSettings(FeatureSettings):
     def _hashes(self) -> "IdSettings":
         check_hash(self.hash_rows, self.shares, self.least_rows)
         return self
+
+    def counted(self, column: pl.Series) -> pl.Series | None:
+        """Return the values themselves."""
+        return column if self.shares is None else None
+
+    def settled(self, counts: pl.DataFrame) -> IdRows:
+        """Return the vocabulary, or the hashed rows."""
+        return rows_of(counts, self.least_rows, self.hash_rows)
 
     def learn(self, column: pl.Series, shared: IdRows | None) -> "LearntId":
         """Learn the vocabulary, unless it is another feature's."""

@@ -7,7 +7,7 @@ import polars as pl
 from pydantic import Field, PositiveInt, model_validator
 
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
-from trimtab.data.hashed import LEAST_ROWS, MOST, check_hash, learn_rows, restore_rows
+from trimtab.data.hashed import LEAST_ROWS, MOST, check_hash, learn_rows, restore_rows, rows_of
 from trimtab.data.spelling import spelled
 from trimtab.data.vocabulary import IdRows
 from trimtab.errors import DataError
@@ -35,6 +35,16 @@ class IdsSettings(FeatureSettings):
     def _hashes(self) -> "IdsSettings":
         check_hash(self.hash_rows, self.shares, self.least_rows)
         return self
+
+    def counted(self, column: pl.Series) -> pl.Series | None:
+        """Return the values of all lists."""
+        if self.shares is not None:
+            return None
+        return as_lists(column, self.separator, self.last).explode()
+
+    def settled(self, counts: pl.DataFrame) -> IdRows:
+        """Return the vocabulary, or the hashed rows."""
+        return rows_of(counts, self.least_rows, self.hash_rows)
 
     def learn(self, column: pl.Series, shared: IdRows | None) -> "LearntIds":
         """Learn the vocabulary of the list's values, unless it is another feature's."""

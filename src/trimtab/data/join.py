@@ -1,6 +1,6 @@
 """Side tables onto the log, row by row, on a key."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -22,12 +22,33 @@ def join(log: pl.DataFrame, joins: Sequence[JoinSettings]) -> pl.DataFrame:
         When a key column is missing on either side, a key stands twice in a table, the keys'
         types cannot be compared, or a column of a table clashes with one that is there already.
     """
-    for i, settings in enumerate(joins):
-        log = _join_one(log, settings, where=f"data.join[{i}]")
-    return log
+    return SideTables(joins).join(log)
 
 
-def _join_one(log: pl.DataFrame, settings: JoinSettings, where: str) -> pl.DataFrame:
+class SideTables:
+    """Side tables, read once for a log that comes in chunks."""
+
+    def __init__(self, joins: Sequence[JoinSettings]) -> None:
+        self.joins = joins
+        self._tables: dict[int, pl.DataFrame] = {}
+
+    def join(self, log: pl.DataFrame) -> pl.DataFrame:
+        """Join every table onto a log, or onto a chunk of the log that came first."""
+        for i, settings in enumerate(self.joins):
+            if i not in self._tables:
+                self._tables[i] = _fitting(log, settings, where=f"data.join[{i}]")
+            log = log.join(self._tables[i], on=settings.on, how="left", maintain_order="left")
+        return log
+
+    def keep(self, columns: Collection[str]) -> None:
+        """Forget the columns of the tables that nobody asks for."""
+        for i, table in self._tables.items():
+            kept = [c for c in table.columns if c in columns or c == self.joins[i].on]
+            self._tables[i] = table.select(kept)
+
+
+def _fitting(log: pl.DataFrame, settings: JoinSettings, where: str) -> pl.DataFrame:
+    """Return the key and the columns to take of a side table, named as in the joined log."""
     table, key = read(settings.table), settings.on
     left = require(log, key, f"{where}.on ({key!r} in the log)")
     require(table, key, f"{where}.on ({key!r} in {settings.table})")
@@ -47,8 +68,7 @@ def _join_one(log: pl.DataFrame, settings: JoinSettings, where: str) -> pl.DataF
             f"{where}: {settings.table} and the log both have {', '.join(clash)}. "
             "Name the columns to take with columns = [...], or give a prefix."
         )
-    table = table.select(key, *(pl.col(column).alias(name) for column, name in taken.items()))
-    return log.join(table, on=key, how="left", maintain_order="left")
+    return table.select(key, *(pl.col(column).alias(name) for column, name in taken.items()))
 
 
 def _with_key_type(table: pl.DataFrame, key: str, dtype: pl.DataType, where: str) -> pl.DataFrame:

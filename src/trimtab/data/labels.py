@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trimtab.data.read import require
 from trimtab.data.settings import Scalar
 from trimtab.data.spelling import spell, spelled
-from trimtab.errors import DataError
+from trimtab.errors import DataError, RowError
 
 Values = NDArray[np.float32]
 
@@ -162,9 +162,10 @@ def _forbid(
 ) -> None:
     if bad.any():
         row = int(bad.argmax())
-        raise DataError(
-            f"{label.where}: column {label.column!r} holds {values[row]:g} in row {row:,} "
-            f"({int(bad.sum()):,} such rows); expected {expected}."
+        raise RowError(
+            f"{label.where}: column {label.column!r} holds {values[row]:g} in row {{row}} "
+            f"({int(bad.sum()):,} such rows); expected {expected}.",
+            row,
         )
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
 from trimtab.data.vocabulary import MISSING, IdRows
-from trimtab.errors import DataError
+from trimtab.errors import DataError, RowError
 
 Values = NDArray[np.float64]
 
@@ -72,8 +72,8 @@ def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
     infinite = np.abs(values) > LARGEST
     if infinite.any():
         row = int(infinite.argmax())
-        raise DataError(
-            f"features.{column.name}: row {row:,} is {values[row]:g}; expected finite numbers."
+        raise RowError(
+            f"features.{column.name}: row {{row}} is {values[row]:g}; expected finite numbers.", row
         )
     return np.where(present, values, 0.0), present
 

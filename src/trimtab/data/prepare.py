@@ -1,7 +1,6 @@
 """A run's log, from files to encoded training and valid rows."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,65 +10,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.data import cache
+from trimtab.data.chunked import prepare_chunks
 from trimtab.data.columns import Columns
-from trimtab.data.feature import FeatureSettings
 from trimtab.data.join import join
-from trimtab.data.labels import LabelColumn, read_labels, read_weights
+from trimtab.data.plan import Base, DataPlan
 from trimtab.data.read import as_frame, files, read, require
-from trimtab.data.settings import DataSettings, InFile, ScenesSettings
+from trimtab.data.settings import DataSettings
 from trimtab.data.split import instants, split
 from trimtab.data.statistics import Statistics, raw_column
-from trimtab.errors import DataError
+from trimtab.data.summary import missing_rows, summary
+from trimtab.errors import DataError, RunError
+
+__all__ = ["Base", "DataPlan", "Prepared", "encode_rows", "prepare", "raw_rows"]
 
 Seconds = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """What an earlier run learnt, which this one takes over and adds to.
-
-    Attributes
-    ----------
-    key
-        The same for the same statistics of the earlier run.
-    statistics
-        The earlier run's; or, where they are ``complete``, with what this one's rows add.
-    """
-
-    key: str
-    statistics: Statistics
-    complete: bool = False
-
-    def learn(self, plan: "DataPlan", train: pl.DataFrame) -> Statistics:
-        """Return the statistics with what training rows add to them."""
-        if self.complete:
-            return self.statistics
-        return self.statistics.grown(Statistics.learn(plan.features, plan.scenes, train))
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataPlan:
-    """Everything that decides what the encoded columns hold."""
-
-    data: DataSettings
-    features: Mapping[str, FeatureSettings]
-    scenes: ScenesSettings | None
-    labels: Mapping[str, LabelColumn]
-    weights: Mapping[str, str]
-    base: Base | None = None
-
-    def key(self) -> str:
-        """Return the plan as text, the same for the same plan."""
-        return json.dumps(
-            {
-                "data": self.data.model_dump(mode="json"),
-                "features": {n: f.model_dump(mode="json") for n, f in self.features.items()},
-                "scenes": self.scenes and self.scenes.model_dump(mode="json"),
-                "labels": {name: vars(label) for name, label in self.labels.items()},
-                "weights": dict(self.weights),
-                "base": self.base and self.base.key,
-            }
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +61,8 @@ def prepare(plan: DataPlan, frame: Any = None) -> Prepared:
     if frame is not None:
         return _encode(plan, frame)
     place = cache.folder() / cache.key(plan.key(), _inputs(plan.data))
-    return _from_cache(plan, place) or _into_cache(plan, place)
+    fill = _into_cache if plan.data.memory is None else _chunks_into_cache
+    return _from_cache(plan, place) or fill(plan, place)
 
 
 def encode_rows(plan: DataPlan, statistics: Statistics, frame: Any, *, labelled: bool) -> Columns:
@@ -124,28 +79,26 @@ def encode_rows(plan: DataPlan, statistics: Statistics, frame: Any, *, labelled:
 
 def _inputs(data: DataSettings) -> list[Path]:
     sources = [data.log or [], *(j.table for j in data.join)]
-    if isinstance(data.valid, InFile):
-        sources.append(data.valid.file)
+    sources += [data.valid_file] if data.valid_file else []
     return [path for source in sources for path in files(source)]
 
 
 def _encode(plan: DataPlan, frame: Any) -> Prepared:
     data = plan.data
     rows, duplicates = raw_rows(data, frame)
-    read_labels(rows, plan.labels)  # Wrong values are told by their row here, before the split.
-    read_weights(rows, plan.weights)
-    for name, feature in plan.features.items():
-        feature.check(raw_column(rows, name, feature))
+    plan.check(rows)  # Wrong values are told by their row here, before the split.
     train, valid = split(rows, data, extend=lambda more: raw_rows(data, more)[0])
     ages = (
         _age(plan, train, log=rows),
-        _age(plan, valid, log=valid if isinstance(data.valid, InFile) else rows),
+        _age(plan, valid, log=valid if data.valid_file else rows),
     )
-    _require_known(plan, ages[0])
-    if plan.base is not None:
-        statistics = plan.base.learn(plan, train)
-    else:
-        statistics = Statistics.learn(plan.features, plan.scenes, train)
+    if ages[0] is not None:
+        plan.require_known(float(ages[0].max()))
+    statistics = plan.learnt(lambda: Statistics.learn(plan.features, plan.scenes, train))
+    missing = {
+        name: missing_rows(raw_column(train, name, feature))
+        for name, feature in plan.features.items()
+    }
     encoded = (
         statistics.columns(train, plan.labels, plan.weights, data.user, ages[0]),
         statistics.columns(valid, plan.labels, plan.weights, data.user, ages[1]),
@@ -157,7 +110,13 @@ def _encode(plan: DataPlan, frame: Any) -> Prepared:
         summary={
             "log": data.log if frame is None else "a frame",
             "duplicates": duplicates,
-            **_summary(plan, statistics, (train, valid), encoded),
+            **summary(
+                plan,
+                statistics,
+                encoded,
+                spans=(_span(train, data), _span(valid, data)) if data.time else None,
+                missing=missing,
+            ),
         },
     )
 
@@ -165,23 +124,13 @@ def _encode(plan: DataPlan, frame: Any) -> Prepared:
 def _age(plan: DataPlan, rows: pl.DataFrame, *, log: pl.DataFrame) -> Seconds | None:
     """Return the seconds from each row to the last row of its log; None where no label asks."""
     data = plan.data
-    if all(label.window is None for label in plan.labels.values()):
+    if not plan.waits:
         return None
     times, of_log = (
         instants(require(frame, data.time or "", "data.time"), "data.time", data.time_zone)
         for frame in (rows, log)
     )
     return (int(of_log.max()) - times.to_numpy().astype(np.float64)) / 1e6  # type: ignore[arg-type]
-
-
-def _require_known(plan: DataPlan, age: Seconds | None) -> None:
-    """Refuse a window within which all training rows are."""
-    for label in plan.labels.values():
-        if age is not None and label.window is not None and (age < label.window).all():
-            raise DataError(
-                f"{label.where}.window: no training row is that much older than the end of the "
-                f"log; the oldest is {age.max() / 86400:.3g} days older. Make the window shorter."
-            )
 
 
 def _from_cache(plan: DataPlan, place: Path) -> Prepared | None:
@@ -213,53 +162,24 @@ def _into_cache(plan: DataPlan, place: Path) -> Prepared:
     return _from_cache(plan, place) or prepared
 
 
-def _summary(
-    plan: DataPlan,
-    statistics: Statistics,
-    parts: tuple[pl.DataFrame, pl.DataFrame],
-    encoded: tuple[Columns, Columns],
-) -> dict[str, Any]:
-    """Describe the data for the report."""
-    train, valid = parts
-    counts = [_scene_rows(columns, statistics) for columns in encoded]
-    return {
-        "rows": {"train": len(train), "valid": len(valid)},
-        "time": {"train": _span(train, plan.data), "valid": _span(valid, plan.data)}
-        if plan.data.time
-        else None,
-        "scenes": [
-            {"name": name, "train_rows": counts[0][i], "valid_rows": counts[1][i]}
-            for i, name in enumerate(statistics.scenes.names)
-        ],
-        "features": [
-            {
-                "name": name,
-                "kind": feature.kind,
-                "detail": statistics.learnt[name].describe(),
-                "missing": _missing(raw_column(train, name, feature)),
-            }
-            for name, feature in plan.features.items()
-        ],
-    }
+def _chunks_into_cache(plan: DataPlan, place: Path) -> Prepared:
+    """Encode chunk by chunk on disk, which must have room."""
+    try:
+        with cache.writing(place) as folder:
+            found = prepare_chunks(plan, folder)
+            (folder / "summary.json").write_text(json.dumps(found), encoding="utf-8")
+    except OSError as error:
+        raise RunError(
+            f"{place}: the encoded log cannot be written: {error.strerror}. Make room, or name "
+            "another folder in TRIMTAB_CACHE; without data.memory no disk is needed."
+        ) from None
+    prepared = _from_cache(plan, place)
+    if prepared is None:
+        raise RunError(f"{place}: gone, or changed, as soon as it was written; train again.")
+    return prepared
 
 
-def _scene_rows(columns: Columns, statistics: Statistics) -> list[int]:
-    """Count the rows of every scene; each row passes through every stage."""
-    names = statistics.scenes.names
-    if statistics.scenes.staged:
-        return [len(columns)] * len(names)
-    counts: list[int] = np.bincount(columns.arrays["scene"], minlength=len(names)).tolist()
-    return counts
-
-
-def _missing(column: pl.Series) -> float:
-    """Return the share of values that are null or NaN."""
-    column = column.fill_nan(None) if column.dtype.is_float() else column
-    return column.null_count() / len(column)
-
-
-def _span(frame: pl.DataFrame, data: DataSettings) -> list[str]:
-    """Return the first and the last minute, in the zone of the run file."""
+def _span(frame: pl.DataFrame, data: DataSettings) -> tuple[int, int]:
+    """Return the first and the last time, in microseconds since 1970."""
     times = instants(require(frame, data.time or "", "data.time"), "data.time", data.time_zone)
-    ends = pl.Series([times.min(), times.max()], dtype=pl.Datetime("us", "UTC"))
-    return ends.dt.convert_time_zone(data.time_zone).dt.strftime("%Y-%m-%d %H:%M").to_list()
+    return times.min(), times.max()  # type: ignore[return-value]

@@ -1,58 +1,26 @@
 """Logs and side tables, as files or frames, to one Polars frame."""
 
 import glob
-import gzip
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
+from trimtab.data.csv import read_csv
 from trimtab.errors import DataError, nearest
 
-MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "?"]
-"""What a CSV may hold for a value that is not there."""
+Table = TypeVar("Table")
 
 
-def _csv(path: Path) -> pl.DataFrame:
-    separator = _separator(path)
-    table = pl.read_csv(
-        path,
-        separator=separator,
-        null_values=MISSING,
-        infer_schema_length=None,
-        encoding="utf8-lossy",
-        try_parse_dates=True,
-        glob=False,
-    )
-    table = table.filter(~pl.all_horizontal(pl.all().is_null()))  # Empty lines are no rows.
-    return table.with_columns(map(_decimal_commas, table)) if separator == ";" else table
-
-
-def _decimal_commas(column: pl.Series) -> pl.Series:
-    """Return numbers where nearly every value of a column is one with a comma, such as 3,50."""
-    if column.dtype != pl.String or column.null_count() == len(column):
-        return column
-    numbers = bool(column.str.contains(r"^[-+]?\d+(,\d+)?$").all())
-    commas = column.drop_nulls().str.contains(",", literal=True)
-    if not (numbers and commas.sum() > 0.5 * len(commas)):
-        return column
-    return column.str.replace(",", ".").cast(pl.Float64)
-
-
-def _separator(path: Path) -> str:
-    """Return what stands most often between the column names, outside quotes."""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rb") if packed else path.open("rb") as file:
-        header = file.readline(1 << 20).decode("utf-8", errors="replace")
-    names = re.sub(r'"[^"]*"', "", header)
-    return max(",;\t|", key=names.count)
+def scan_parquet(*paths: Path) -> pl.LazyFrame:
+    """Return the rows of Parquet files of one schema, not read yet."""
+    return pl.scan_parquet(list(paths), hive_partitioning=False, glob=False)
 
 
 def _parquet(path: Path) -> pl.DataFrame:
-    return pl.read_parquet(path, hive_partitioning=False, glob=False)
+    return scan_parquet(path).collect()
 
 
 def _arrow(path: Path) -> pl.DataFrame:
@@ -65,10 +33,10 @@ def _arrow(path: Path) -> pl.DataFrame:
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".parquet": _parquet,
     ".pq": _parquet,
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".csv.gz": _csv,
-    ".tsv.gz": _csv,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".csv.gz": read_csv,
+    ".tsv.gz": read_csv,
     ".arrow": _arrow,
     ".feather": _arrow,
     ".ipc": _arrow,
@@ -109,7 +77,7 @@ def _inside(folder: Path) -> list[Path]:
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and _suffix(path) in _READERS
+        and suffix(path) in _READERS
         and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
     ]
     if not found:
@@ -117,7 +85,8 @@ def _inside(folder: Path) -> list[Path]:
     return found
 
 
-def _suffix(path: Path) -> str:
+def suffix(path: Path) -> str:
+    """Return how a file's name ends, both ends of ``.csv.gz``."""
     last = path.suffix.lower()
     return (Path(path.stem).suffix.lower() + last) if last == ".gz" else last
 
@@ -132,19 +101,43 @@ def read(source: str | Sequence[str]) -> pl.DataFrame:
         table do not have the same columns.
     """
     paths = files(source)
-    frames = [_read_one(path) for path in paths]
-    first, *others = frames
-    for path, frame in zip(paths[1:], others, strict=True):
-        odd = set(frame.columns) ^ set(first.columns)
+    together = _side_by_side(paths)
+    if together is not None:
+        return _untyped(together)
+    frames = {path: read_one(path, _READERS) for path in paths}
+    filled = with_rows(
+        {path: frame.columns for path, frame in frames.items()},
+        {path: len(frame) for path, frame in frames.items()},
+    )
+    return concatenate({path: _untyped(frames[path]) for path in filled})
+
+
+def _side_by_side(paths: Sequence[Path]) -> pl.DataFrame | None:
+    """Read Parquet files of one schema in one scan; None where they are not, or one is broken."""
+    if len(paths) < 2 or any(_READERS.get(suffix(path)) is not _parquet for path in paths):
+        return None
+    with suppress(*_BROKEN):
+        first, *others = (list(pl.read_parquet_schema(path).items()) for path in paths)
+        if all(other == first for other in others):
+            frame = scan_parquet(*paths).collect()
+            return None if frame.is_empty() else frame
+    return None
+
+
+def with_rows(columns: Mapping[Path, Sequence[str]], rows: Mapping[Path, int]) -> list[Path]:
+    """Return the files with rows; raise ``DataError`` where columns differ or no file has any."""
+    first, *others = columns
+    for path in others:
+        odd = set(columns[path]) ^ set(columns[first])
         if odd:
             raise DataError(
-                f"{path}: columns differ from {paths[0]}: {', '.join(sorted(odd))} "
+                f"{path}: columns differ from {first}: {', '.join(sorted(odd))} "
                 "is in only one of them. Files of one table have the same columns."
             )
-    filled = {path: f for path, f in zip(paths, frames, strict=True) if not f.is_empty()}
+    filled = [path for path in columns if rows[path]]
     if not filled:
-        raise DataError(f"{paths[0]}: the table has no rows.")
-    return _concatenate({path: _untyped(f) for path, f in filled.items()})
+        raise DataError(f"{first}: the table has no rows.")
+    return filled
 
 
 def _untyped(frame: pl.DataFrame) -> pl.DataFrame:
@@ -153,7 +146,7 @@ def _untyped(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(missing).cast(pl.Null))
 
 
-def _concatenate(frames: dict[Path, pl.DataFrame]) -> pl.DataFrame:
+def concatenate(frames: dict[Path, pl.DataFrame]) -> pl.DataFrame:
     """Put files of the same columns under one another; numbers widen, and text wins over all."""
     columns = next(iter(frames.values())).columns
     for column in columns:
@@ -195,17 +188,25 @@ _BROKEN = (
 """What Polars raises for a broken file."""
 
 
-def _read_one(path: Path) -> pl.DataFrame:
-    reader = _READERS.get(_suffix(path))
+def read_one(path: Path, readers: Mapping[str, Callable[[Path], Table]]) -> Table:
+    """Read a file by the reader of its name's end; raise ``DataError`` where it cannot be read."""
+    reader = readers.get(suffix(path))
     if reader is None:
-        raise DataError(f"{path}: expected a file ending in {', '.join(_READERS)}.")
+        raise DataError(f"{path}: expected a file ending in {', '.join(readers)}.")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty.")
-    try:
+    with readable(path):
         return reader(path)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what Polars raises for a broken file into a ``DataError`` that names it."""
+    try:
+        yield
     except _BROKEN as error:
         raise DataError(
-            f"{path}: cannot be read as {_suffix(path)[1:]}: {_first_line(error)}. "
+            f"{path}: cannot be read as {suffix(path)[1:]}: {_first_line(error)}. "
             "Is the file cut short, or of another format than its name says?"
         ) from None
 

@@ -45,20 +45,39 @@ class Scenes:
     @classmethod
     def learn(cls, settings: ScenesSettings | None, frame: pl.DataFrame) -> "Scenes":
         """Find out from training rows whether there is an ``other`` scene."""
+        return cls.settled(settings, cls.named(settings).rows(frame))
+
+    @classmethod
+    def named(cls, settings: ScenesSettings | None) -> "Scenes":
+        """Return every scene that a row may be in."""
         if settings is None:
             return cls([ALL], None, {}, ALL, staged=False)
         if settings.column is None:
             stages = list(settings.stages or ())
             return cls(stages, None, {}, stages[0], staged=True)
-        named = list(settings.values)
         values = {spell(v): name for name, vs in settings.values.items() for v in vs}
-        if OTHER in named:
-            return cls(named, settings.column, values, OTHER, staged=False)
-        scenes = cls([*named, OTHER], settings.column, values, OTHER, staged=False)
-        rows = np.bincount(scenes.encode(frame), minlength=len(scenes.names))
-        if rows[-1] == 0:
-            scenes.names, scenes.fallback = named, named[int(rows[:-1].argmax())]
+        names = list(dict.fromkeys([*settings.values, OTHER]))
+        return cls(names, settings.column, values, OTHER, staged=False)
+
+    @classmethod
+    def settled(cls, settings: ScenesSettings | None, rows: NDArray[np.int64]) -> "Scenes":
+        """Return the scenes, without an ``other`` that nobody named and no training row is in.
+
+        Parameters
+        ----------
+        rows
+            The training rows of each scene.
+        """
+        scenes = cls.named(settings)
+        column = settings is not None and settings.column is not None
+        if column and OTHER not in settings.values and rows[-1] == 0:  # type: ignore[union-attr]
+            scenes.names = scenes.names[:-1]
+            scenes.fallback = scenes.names[int(rows[:-1].argmax())]
         return scenes
+
+    def rows(self, frame: pl.DataFrame) -> NDArray[np.int64]:
+        """Count the rows of each scene."""
+        return np.bincount(self.encode(frame), minlength=len(self.names))
 
     def encode(self, frame: pl.DataFrame) -> NDArray[np.int64]:
         """Return the index of every row's scene."""

@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -19,12 +20,24 @@ from trimtab.settings import Settings, wrong
 Scalar = str | int | float | bool
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(d|h|m|s)\s*$")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]B)\s*$")
+_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def seconds_of(text: str) -> float | None:
     """Return the seconds of a stretch of time such as ``"2d"`` or ``"12h"``; None for no such."""
     span = _DURATION.match(text)
     return float(span[1]) * _SECONDS[span[2]] if span else None
+
+
+def _bytes(value: Any) -> Any:
+    """Turn ``"2GB"`` into bytes; leave a number as it is."""
+    size = _SIZE.match(value) if isinstance(value, str) else None
+    if size:
+        return round(float(size[1]) * _BYTES[size[2]])
+    if isinstance(value, str):
+        raise ValueError(f"expected a size such as '500MB' or '2GB'; found {value!r}")
+    return value
 
 
 class JoinSettings(Settings):
@@ -138,10 +151,26 @@ class DataSettings(Settings):
     """Column with the user: groups of the within-user metrics and of the intervals."""
     valid: Valid = Fraction(fraction=0.1)
     """Rows to hold out: ``"2d"``, an instant, a share, a file, or values of a column."""
+    memory: int | None = Field(default=None, ge=10**6)
+    """Bytes, such as ``"2GB"``, that reading and shuffling the log may take beside the interpreter,
+    side tables, vocabularies and the model: the log is read in chunks then. All of it is read at
+    once when left out."""
     duplicates: Literal["keep", "drop"] = "keep"
     """Exact copies of a row of the log are counted either way."""
     row_weight: str | None = None
     """Column with a weight >= 0 of the row in every target's loss."""
+
+    _read_memory = field_validator("memory", mode="before")(_bytes)
+
+    @property
+    def held_out_by(self) -> str | None:
+        """Column whose values hold rows out, where one does."""
+        return getattr(self.valid, "column", None)
+
+    @property
+    def valid_file(self) -> str | None:
+        """File of the valid rows, where they have one."""
+        return getattr(self.valid, "file", None)
 
 
 class ScenesSettings(Settings):

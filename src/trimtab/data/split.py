@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trimtab.data.read import read, require
 from trimtab.data.settings import ByColumn, DataSettings, Fraction, InFile, LastSpan, Since
@@ -15,11 +16,18 @@ _PER_SECOND = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3), (0.0, 1))
 """Counts since 1970 above the first number are in units of which the second make a second."""
 
 
-def instants(column: pl.Series, where: str, time_zone: str = "UTC") -> pl.Series:
+def instants(
+    column: pl.Series, where: str, time_zone: str = "UTC", *, largest: float | None = None
+) -> pl.Series:
     """Return a time column as microseconds since 1970 (Int64).
 
     Integers count seconds, milliseconds, microseconds or nanoseconds, told by their size. Text is
     read as ISO 8601; times without a zone are in ``time_zone``.
+
+    Parameters
+    ----------
+    largest
+        The largest count of the whole log, where the column is a part of it.
 
     Raises
     ------
@@ -30,11 +38,11 @@ def instants(column: pl.Series, where: str, time_zone: str = "UTC") -> pl.Series
     if column.dtype.is_float():
         column = column.fill_nan(None)
     if column.null_count():
-        raise DataError(f"{where}: {column.null_count():,} rows have no time in {column.name!r}.")
+        raise no_time(column.null_count(), column.name, where)
     if column.dtype == pl.String:
         column = _parse(column, where)
     if column.dtype.is_numeric():
-        return _count(column, where)
+        return _count(column, where, largest)
     if column.dtype == pl.Date:
         column = column.cast(pl.Datetime("us"))
     if column.dtype != pl.Datetime:
@@ -44,9 +52,19 @@ def instants(column: pl.Series, where: str, time_zone: str = "UTC") -> pl.Series
     return column.dt.timestamp("us")
 
 
-def _count(column: pl.Series, where: str) -> pl.Series:
+def no_time(rows: int, column: str, where: str) -> DataError:
+    """Return the error of rows without a time."""
+    return DataError(f"{where}: {rows:,} rows have no time in {column!r}.")
+
+
+def largest_count(column: pl.Series) -> float:
+    """Return the largest count, by which its unit is told."""
+    return max(abs(float(column.max())), abs(float(column.min())))  # type: ignore[arg-type]
+
+
+def _count(column: pl.Series, where: str, largest: float | None) -> pl.Series:
     """Turn counts since 1970 into microseconds, exactly where they are integers."""
-    largest = max(abs(float(column.max())), abs(float(column.min())))  # type: ignore[arg-type]
+    largest = largest_count(column) if largest is None else largest
     if not largest < 2**63:
         raise DataError(f"{where}: {column.name!r} holds {largest:g}; expected a time.")
     unit = next(unit for least, unit in _PER_SECOND if largest >= least)
@@ -105,20 +123,32 @@ def split(
     """
     how: Any = settings.valid
     train, valid = _SPLITS[type(how)](frame, settings, how, extend)
-    for name, rows in (("training", train), ("valid", valid)):
-        if rows.is_empty():
-            said = ", ".join(f"{key} = {getattr(how, key)}" for key in how.model_fields_set)
-            raise DataError(
-                f"data.valid: {said} leaves no {name} rows of {len(frame):,}; "
-                f"hold out {'less' if name == 'training' else 'more'}."
-            )
+    require_rows(settings, len(train), len(valid), of=len(frame))
     return train, valid
 
 
+def require_rows(settings: DataSettings, train: int, valid: int, *, of: int) -> None:
+    """Raise ``DataError`` where either side is empty."""
+    how = settings.valid
+    for name, rows in (("training", train), ("valid", valid)):
+        if rows == 0:
+            said = ", ".join(f"{key} = {getattr(how, key)}" for key in how.model_fields_set)
+            raise DataError(
+                f"data.valid: {said} leaves no {name} rows of {of:,}; "
+                f"hold out {'less' if name == 'training' else 'more'}."
+            )
+
+
 def _times(frame: pl.DataFrame, settings: DataSettings) -> pl.Series:
+    column = require(frame, split_time(settings), "data.time")
+    return instants(column, "data.time", settings.time_zone)
+
+
+def split_time(settings: DataSettings) -> str:
+    """Return the column with the time; ``DataError`` where the run file names none."""
     if settings.time is None:
         raise DataError("data.valid: a split by time needs data.time, the column with the time.")
-    return instants(require(frame, settings.time, "data.time"), "data.time", settings.time_zone)
+    return settings.time
 
 
 def _by_mask(frame: pl.DataFrame, held_out: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -127,24 +157,39 @@ def _by_mask(frame: pl.DataFrame, held_out: pl.Series) -> tuple[pl.DataFrame, pl
 
 def _last_span(frame: pl.DataFrame, settings: DataSettings, how: LastSpan, _: Any) -> Any:
     times = _times(frame, settings)
-    edge = int(times.max()) - int(how.last.total_seconds() * 1e6)  # type: ignore[arg-type]
-    return _by_mask(frame, times > edge)
+    return _by_mask(frame, times > last_edge(how, int(times.max())))  # type: ignore[arg-type]
+
+
+def last_edge(how: LastSpan, last: int) -> int:
+    """Return the instant after which rows are held out, where the log's last one is ``last``."""
+    return last - int(how.last.total_seconds() * 1e6)
 
 
 def _since(frame: pl.DataFrame, settings: DataSettings, how: Since, _: Any) -> Any:
-    edge = instants(pl.Series("since", [how.since]), "data.valid", settings.time_zone)[0]
-    return _by_mask(frame, _times(frame, settings) >= edge)
+    return _by_mask(frame, _times(frame, settings) >= since_edge(settings, how))
+
+
+def since_edge(settings: DataSettings, how: Since) -> int:
+    """Return the instant from which on rows are held out."""
+    since = pl.Series("since", [how.since])
+    return int(instants(since, "data.valid", settings.time_zone)[0])
 
 
 def _fraction(frame: pl.DataFrame, settings: DataSettings, how: Fraction, _: Any) -> Any:
-    held_out = round(len(frame) * how.fraction)
-    if settings.time is None or how.random:
-        order = np.random.default_rng(how.seed).permutation(len(frame))
+    by_time = settings.time is not None and not how.random
+    times = _times(frame, settings).to_numpy() if by_time else None
+    return _by_mask(frame, pl.Series(fraction_mask(how, len(frame), times)))
+
+
+def fraction_mask(how: Fraction, rows: int, times: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """Return which rows are held out: the last ones by time, drawn by the seed without times."""
+    if times is None:
+        order = np.random.default_rng(how.seed).permutation(rows)
     else:
-        order = np.argsort(_times(frame, settings).to_numpy(), kind="stable")
-    mask = np.zeros(len(frame), dtype=bool)
-    mask[order[len(frame) - held_out :]] = True
-    return _by_mask(frame, pl.Series(mask))
+        order = np.argsort(times, kind="stable")
+    mask = np.zeros(rows, dtype=bool)
+    mask[order[rows - round(rows * how.fraction) :]] = True
+    return mask
 
 
 def _in_file(frame: pl.DataFrame, _: DataSettings, how: InFile, extend: Any) -> Any:
@@ -152,8 +197,13 @@ def _in_file(frame: pl.DataFrame, _: DataSettings, how: InFile, extend: Any) -> 
 
 
 def _by_column(frame: pl.DataFrame, _: DataSettings, how: ByColumn, __: Any) -> Any:
+    return _by_mask(frame, column_mask(frame, how))
+
+
+def column_mask(frame: pl.DataFrame, how: ByColumn) -> pl.Series:
+    """Return which rows have one of the values that are held out."""
     column = spelled(require(frame, how.column, "data.valid.column"), "data.valid.column")
-    return _by_mask(frame, column.is_in([spell(value) for value in how.values]).fill_null(False))
+    return column.is_in([spell(value) for value in how.values]).fill_null(False)
 
 
 _SPLITS: dict[type, Callable[..., tuple[pl.DataFrame, pl.DataFrame]]] = {

@@ -42,14 +42,29 @@ class Statistics:
         scenes: ScenesSettings | None,
         frame: pl.DataFrame,
     ) -> "Statistics":
-        """Learn from training rows; features that share a vocabulary come after its owner."""
+        """Learn from training rows."""
+        columns = {name: raw_column(frame, name, feature) for name, feature in features.items()}
+        return cls.of(features, Scenes.learn(scenes, frame), columns, {})
+
+    @classmethod
+    def of(
+        cls,
+        features: Mapping[str, FeatureSettings],
+        scenes: Scenes,
+        columns: Mapping[str, pl.Series],
+        counted: Mapping[str, IdRows],
+    ) -> "Statistics":
+        """Learn from raw columns, and from vocabularies that were counted before.
+
+        Features that share a vocabulary come after its owner.
+        """
         learnt: dict[str, Learnt] = {}
-        vocabularies: dict[str, IdRows | None] = {}
+        vocabularies: dict[str, IdRows | None] = dict(counted)
         for name, feature in _owners_first(features):
-            column = raw_column(frame, name, feature)
-            learnt[name] = feature.learn(column, vocabularies.get(feature.shares or ""))
+            shared = vocabularies.get(feature.shares or name)
+            learnt[name] = feature.learn(columns[name], shared)
             vocabularies[name] = feature.vocabulary(learnt[name])
-        return cls(settings=features, learnt=learnt, scenes=Scenes.learn(scenes, frame))
+        return cls(settings=features, learnt=learnt, scenes=scenes)
 
     def grown(self, new: "Statistics") -> "Statistics":
         """Return the same with the values that only ``new``, of later rows, has.

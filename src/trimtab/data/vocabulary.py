@@ -75,7 +75,11 @@ class Vocabulary(IdRows):
     def learn(cls, column: pl.Series, least_rows: int) -> "Vocabulary":
         """Return the values that stand in at least ``least_rows`` rows."""
         column = canonical(column).drop_nulls().alias("value")
-        counts = column.value_counts(name="rows")
+        return cls.of(column.value_counts(name="rows"), least_rows)
+
+    @classmethod
+    def of(cls, counts: pl.DataFrame, least_rows: int) -> "Vocabulary":
+        """Return the values that were counted, as ``value``, in at least so many ``rows``."""
         frequent = _by_rows(counts.filter(pl.col("rows") >= least_rows))
         return cls(frequent, counts.filter(pl.col("rows") < least_rows))
 

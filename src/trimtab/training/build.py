@@ -23,6 +23,9 @@ from trimtab.training.adam import FusedAdamW
 from trimtab.training.dense import Dense, can_compile, require_precision
 from trimtab.training.state import State
 
+LABELS = 1 << 20
+"""Training rows that targets learn their scale from where ``data.memory`` is set."""
+
 
 def build_model(
     settings: RunSettings, statistics: Statistics, names: Names, *, trained: bool = False
@@ -190,7 +193,8 @@ def build_state(
     """Build everything that training changes, at its start, and seed what it draws later."""
     statistics = prepared.statistics
     model = build_model(settings, statistics, prepared.train.names)
-    learn_labels(model, prepared.train)
+    rows = prepared.train
+    learn_labels(model, rows if settings.data.memory is None else rows.spread(LABELS))
     model.to(device)
     torch.manual_seed(settings.training.seed)
     weights = {name: target.weight for name, target in settings.targets.items()}

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trimtab.config.schema import RunSettings
 from trimtab.data.labels import LabelColumn
 from trimtab.data.prepare import Prepared
 from trimtab.errors import DataError
+
+ROWS = 1 << 20
+"""Rows that are looked at at once."""
 
 
 def require_learnable(settings: RunSettings, prepared: Prepared, known: Iterable[str] = ()) -> None:
@@ -36,20 +38,27 @@ def _labels(settings: RunSettings, prepared: Prepared, known: set[str]) -> Itera
         if name in known:
             continue
         inside = [i for i, s in enumerate(scenes.names) if s in settings.scenes_of(name)]
-        here = np.isin(rows.arrays["scene"], inside) | scenes.staged
         for label, column in target.labels(name, settings.targets).items():
-            seen = rows.label(label)[here]
-            yield from _problems(column, seen[~np.isnan(seen)], " of its scenes" * (not here.all()))
+            count, ends, everywhere = 0, set[float](), True
+            for part in rows.parts(ROWS):
+                here = np.isin(part.arrays["scene"], inside) | scenes.staged
+                seen = part.label(label)[here]
+                seen = seen[~np.isnan(seen)]
+                count += len(seen)
+                ends |= {float(seen.min()), float(seen.max())} if len(seen) else set()
+                everywhere &= bool(here.all())
+            yield from _problems(column, count, ends, "" if everywhere else " of its scenes")
 
 
-def _problems(column: LabelColumn, seen: NDArray[np.float32], which: str) -> Iterator[str]:
-    if not len(seen):
+def _problems(column: LabelColumn, rows: int, ends: set[float], which: str) -> Iterator[str]:
+    if not rows:
         yield f"{column.where}: no training row{which} has a label in {column.column!r}."
-    elif column.rule == "zero_one" and (seen == seen[0]).all():
-        never = column.positive is not None and seen[0] == 0
+    elif column.rule == "zero_one" and len(ends) == 1:
+        (value,) = ends
+        never = column.positive is not None and value == 0
         hint = f"; none of them holds the positive value, {column.positive!r}" if never else ""
         yield (
-            f"{column.where}: column {column.column!r} is {seen[0]:g} in all {len(seen):,} "
+            f"{column.where}: column {column.column!r} is {value:g} in all {rows:,} "
             f"training rows{which} that have a label{hint}. There is nothing to tell apart."
         )
 

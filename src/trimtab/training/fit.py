@@ -10,6 +10,7 @@ from trimtab.training import checkpoint
 from trimtab.training.folder import CURVES, LAST, rows_of, write
 from trimtab.training.front import keep
 from trimtab.training.loop import Evaluate, train
+from trimtab.training.order import room
 from trimtab.training.progress import Progress
 from trimtab.training.state import State
 
@@ -35,6 +36,7 @@ def fit(
         evaluate=evaluating(state, settings, prepared),
         save=save,
         progress=progress.advance,
+        buffer_rows=room(prepared.train, settings.data.memory),
     )
 
 

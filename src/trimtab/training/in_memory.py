@@ -7,6 +7,7 @@ from trimtab.data.prepare import Prepared
 from trimtab.training.fit import evaluating
 from trimtab.training.front import front
 from trimtab.training.loop import train
+from trimtab.training.order import room
 from trimtab.training.peaks import Served, serve
 from trimtab.training.state import State
 
@@ -36,6 +37,7 @@ def train_in_memory(
         evaluate=evaluate,
         save=save,
         progress=lambda state, rows: None,
+        buffer_rows=room(prepared.train, settings.data.memory),
     )
     return serve(
         state.model, state.curves, settings.training, read=kept.__getitem__, evaluate=evaluate

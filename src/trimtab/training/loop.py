@@ -27,11 +27,14 @@ def train(
     evaluate: Evaluate,
     save: Callable[[State, bool], None],
     progress: Callable[[State, int], None],
+    buffer_rows: int | None = None,
 ) -> None:
     """Train ``state`` in place from wherever it stands, until no evaluation gets better.
 
     Parameters
     ----------
+    buffer_rows
+        Most rows that are mixed with each other; all of them by default.
     save
         Called after each evaluation with the state and whether it is the best so far.
     progress
@@ -42,12 +45,13 @@ def train(
     RunError
         When a loss or a weight is not finite; what was saved is from before that update.
     """
-    order = Order(len(rows), settings.batch_rows, settings.seed)
+    order = Order(len(rows), settings.batch_rows, settings.seed, buffer_rows=buffer_rows)
     last, since = order.steps * settings.epochs, state.step
     device = state.model.present.device
     started = time.perf_counter() - state.seconds
     total: dict[str, Tensor] = {}
-    for batch in batches(rows, order.indices(state.step, last), pinned=device.type == "cuda"):
+    pinned = device.type == "cuda"
+    for batch in batches(rows, order.buffers(state.step, last), pinned=pinned):
         if state.stale >= settings.patience:
             break
         renew(state, order, settings)

@@ -1,23 +1,44 @@
 """The order in which training rows are visited, and batches gathered ahead of their use."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from trimtab.batch import Batch
-from trimtab.data.columns import Columns
+from trimtab.data.columns import Columns, Spans
+
+BLOCKS = 256
+"""Blocks of consecutive rows that a buffer mixes."""
+BUFFER = 1 / 4
+"""Share of ``data.memory`` that a buffer takes."""
+
+Index = NDArray[np.int64]
+Buffer = tuple[Spans, Iterable[Index]]
+"""Rows that are held in memory together, and the batches made of them, counted within them."""
 
 
 class Order:
-    """Each epoch visits all rows once, in an order drawn from the seed and the epoch alone."""
+    """Each epoch visits all rows once, in an order drawn from the seed and the epoch alone.
 
-    def __init__(self, rows: int, batch_rows: int, seed: int) -> None:
+    Parameters
+    ----------
+    buffer_rows
+        Most rows that are mixed with each other. Where there are more, the log's blocks of
+        consecutive rows are drawn in random order, a buffer of them after another, and each
+        buffer's rows are drawn from it in random order. Without it all rows are one buffer.
+    """
+
+    def __init__(
+        self, rows: int, batch_rows: int, seed: int, *, buffer_rows: int | None = None
+    ) -> None:
         self.rows = rows
         self.batch_rows = batch_rows
         self.seed = seed
+        whole = buffer_rows is None or rows <= buffer_rows
+        self.buffer_steps = self.steps if whole else max((buffer_rows or 0) // batch_rows, 1)
 
     @property
     def steps(self) -> int:
@@ -28,20 +49,61 @@ class Order:
         """Say whether to evaluate after ``step``: so many times an epoch, and at its very end."""
         return step * evaluations // self.steps > (step - 1) * evaluations // self.steps
 
-    def indices(self, step: int, last: int) -> Iterator[NDArray[np.int64]]:
-        """Return the rows of batch ``step`` (counted from the start of training) up to ``last``."""
+    def buffers(self, step: int, last: int) -> Iterator[Buffer]:
+        """Return what is visited from ``step`` (counted from the start of training) to ``last``."""
         while step < last:
             epoch, first = divmod(step, self.steps)
+            number, done = divmod(first, self.buffer_steps)
+            begin = number * self.buffer_steps * self.batch_rows
+            spans, order = self._buffer(epoch, number, begin)
+            left = min(-(-len(order) // self.batch_rows) - done, last - step)
+            starts = range(done * self.batch_rows, (done + left) * self.batch_rows, self.batch_rows)
+            yield spans, [order[start : start + self.batch_rows] for start in starts]
+            step += left
+
+    def indices(self, step: int, last: int) -> Iterator[Index]:
+        """Return the rows of each batch, counted in the log."""
+        for spans, batches_of in self.buffers(step, last):
+            rows = np.concatenate([np.arange(*span) for span in spans])
+            yield from (rows[index] for index in batches_of)
+
+    def _buffer(self, epoch: int, number: int, begin: int) -> tuple[Spans, Index]:
+        """Return the spans of a buffer's rows, in the log's order, and the order within them."""
+        if self.buffer_steps == self.steps:
             order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
-            for i in range(first, min(self.steps, first + last - step)):
-                yield order[i * self.batch_rows : (i + 1) * self.batch_rows]
-                step += 1
+            return [(0, self.rows)], order
+        end = min(begin + self.buffer_steps * self.batch_rows, self.rows)
+        chance = np.random.default_rng((self.seed, epoch, number))
+        return self._spans(epoch, begin, end), chance.permutation(end - begin)
+
+    def _spans(self, epoch: int, begin: int, end: int) -> Spans:
+        """Return the rows from ``begin`` to ``end`` of the epoch's blocks laid end to end."""
+        size = max(self.buffer_steps * self.batch_rows // BLOCKS, 1)
+        firsts = np.arange(0, self.rows, size)
+        drawn = np.random.default_rng((self.seed, epoch)).permutation(firsts)
+        ends = np.cumsum(np.minimum(size, self.rows - drawn))
+        spans = []
+        for i in range(int(np.searchsorted(ends, begin, side="right")), len(drawn)):
+            block, stop = int(drawn[i]), int(ends[i])
+            start = stop - min(size, self.rows - block)
+            if start >= end:
+                break
+            spans.append((block + max(begin - start, 0), block + min(end, stop) - start))
+        return sorted(spans)
+
+
+def room(columns: Columns, memory: int | None) -> int | None:
+    """Return how many rows a buffer has room for; None where nothing bounds it."""
+    if memory is None:
+        return None
+    size = sum(array.nbytes for array in columns.arrays.values())
+    return max(int(memory * BUFFER * len(columns) / max(size, 1)), 1)
 
 
 def batches(
-    columns: Columns, indices: Iterator[NDArray[np.int64]], *, pinned: bool = False
+    columns: Columns, buffers: Iterator[Buffer], *, pinned: bool = False
 ) -> Iterator[Batch]:
-    """Gather batches, the next one while the caller works on this one.
+    """Gather batches, the next one (and its buffer) while the caller works on this one.
 
     Parameters
     ----------
@@ -49,16 +111,18 @@ def batches(
         Whether to put them where a GPU copies from while the processor goes on.
     """
 
-    def gather(index: NDArray[np.int64]) -> Batch:
-        batch = columns.batch(index)
+    def gather(held: Future[Columns], index: Index) -> Batch:
+        batch = held.result().batch(index)
         return batch.apply(Tensor.pin_memory) if pinned else batch
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         waiting = None
-        for index in indices:
-            coming = thread.submit(gather, index)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = coming
+        for spans, indices in buffers:
+            held = thread.submit(columns.held, spans)
+            for index in indices:
+                coming = thread.submit(gather, held, index)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = coming
         if waiting is not None:
             yield waiting.result()

@@ -23,7 +23,7 @@ from trimtab.evaluation.metrics import utility
 from trimtab.training.build import build_state
 from trimtab.training.finish import finish
 from trimtab.training.loop import renew, train, update
-from trimtab.training.order import Order, batches
+from trimtab.training.order import Order, batches, room
 from trimtab.training.state import State
 
 Floats = NDArray[np.float64]
@@ -124,6 +124,7 @@ class Trainer:
             evaluate=evaluate,
             save=lambda state, better: None,
             progress=lambda state, rows: None,
+            buffer_rows=room(prepared.train, settings.data.memory),
         )
         steps = Order(len(prepared.train), settings.training.batch_rows, 0).steps
         return state.best_step / steps, state.best
@@ -143,9 +144,10 @@ class Trainer:
 def fit(state: State, rows: Columns, settings: RunSettings, epochs: float) -> None:
     """Train for so many epochs without looking at any other rows."""
     training = settings.training
-    order = Order(len(rows), training.batch_rows, training.seed)
+    buffer_rows = room(rows, settings.data.memory)
+    order = Order(len(rows), training.batch_rows, training.seed, buffer_rows=buffer_rows)
     device = state.model.present.device
-    for batch in batches(rows, order.indices(0, max(1, round(epochs * order.steps)))):
+    for batch in batches(rows, order.buffers(0, max(1, round(epochs * order.steps)))):
         renew(state, order, training)
         update(state, batch.to(device), training)
 
