@@ -1,5 +1,7 @@
 """What targets learn of the training rows once the network is trained."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -8,7 +10,7 @@ from trimtab.model import RankingModel
 
 ROWS = 200_000
 """Most rows that are looked at."""
-BATCH = 16_384
+BATCH = 4096
 """Rows that go through the network at once."""
 
 
@@ -23,4 +25,6 @@ def finish(model: RankingModel, rows: Columns, seed: int) -> None:
             for start in range(0, len(sample), BATCH)
         ]
         logits = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        model.finish(rows.batch(sample).to(device), logits)
+        known = {**rows.arrays, "ids": rows.arrays["ids"][:, :0]}  # Targets read no ids.
+        columns = Columns(names=replace(rows.names, ids=(), lists=()), arrays=known)
+        model.finish(columns.batch(sample).to(device), logits)
