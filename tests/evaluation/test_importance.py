@@ -62,7 +62,7 @@ SETTINGS: dict[str, Any] = {
         "play": {"kind": "duration", "unit": "s"},
         "engage": {"kind": "blend", "of": {"click": 1, "like": 3}},
     },
-    "training": {"epochs": 4, "batch_rows": 256, "evaluations": 1},
+    "training": {"epochs": 4, "batch_rows": 256, "evaluations": 1, "own_peaks": False},
 }
 
 

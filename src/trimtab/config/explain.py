@@ -14,6 +14,7 @@ from trimtab.calibration import calibrators
 from trimtab.config.schema import RunSettings
 from trimtab.data.feature import features
 from trimtab.errors import nearest
+from trimtab.features.engines import engines
 from trimtab.registry import Registry
 from trimtab.settings import FORMS, wrong
 from trimtab.targets import targets
@@ -27,6 +28,7 @@ _KINDS: dict[str, Registry[Any]] = {
     "trunk": trunks,
     "balancing": balancers,
     "calibration": calibrators,
+    "embedding": engines,
 }
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
