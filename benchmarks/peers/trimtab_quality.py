@@ -32,7 +32,7 @@ class Stages(Silent):
         if self.watch and not self.cost:
             self.cost = self.watch.read()
 
-    def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         curves = self.state.curves
         self.epochs = curves[-1]["epoch"]
         self.best_epoch = next(e["epoch"] for e in curves if e["step"] == self.state.best_step)

@@ -108,6 +108,11 @@ def test_a_target_is_taken_from_its_peak_only_where_that_is_better(prepared: Pre
     served = serve(model, curves, TrainingSettings(), read=states.__getitem__, evaluate=evaluate)
     assert (served.step, served.own) == (2, {"click": 1})
     assert served.metrics == {"stop": 0.8, "click": 0.88, "dwell": 0.7} == evaluate()
+    epochs = [one | {"epoch": one["step"] / 2} for one in curves]
+    assert (
+        served.told(epochs)
+        == "shared parts from epoch 1.00, the own parts of click from epoch 0.50"
+    )
 
 
 def test_one_evaluation_is_served_as_it_is(prepared: Prepared) -> None:
@@ -120,6 +125,7 @@ def test_one_evaluation_is_served_as_it_is(prepared: Prepared) -> None:
 
     served = serve(model, curves, TrainingSettings(), read=states.__getitem__, evaluate=never)
     assert (served.step, served.own) == (1, {})
+    assert served.told([curves[0] | {"epoch": 0.5}]) == "epoch 0.50"
     assert torch.equal(model.state_dict()[TABLES], states[1][TABLES])
 
 

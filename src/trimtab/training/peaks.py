@@ -41,6 +41,12 @@ class Served:
     own: Mapping[str, int]
     metrics: Mapping[str, float | None]
 
+    def told(self, curves: Sequence[Mapping[str, Any]]) -> str:
+        """Say in a few words which epochs the weights are from."""
+        epochs = {entry["step"]: f"epoch {entry['epoch']:.2f}" for entry in curves}
+        own = [f"the own parts of {name} from {epochs[step]}" for name, step in self.own.items()]
+        return ", ".join([f"{'shared parts from ' * bool(own)}{epochs[self.step]}", *own])
+
 
 def own_columns(model: RankingModel, target: str) -> list[slice]:
     """Return the columns of the tables that only one target reads."""

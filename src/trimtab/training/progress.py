@@ -37,7 +37,7 @@ class Progress(ABC):
         """Show an evaluation that is done and saved."""
 
     @abstractmethod
-    def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         """Show what the complete run left."""
 
 
@@ -56,7 +56,7 @@ class Silent(Progress):
     def evaluated(self, state: State) -> None:
         """Show nothing."""
 
-    def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         """Show nothing."""
 
 
@@ -118,9 +118,10 @@ class Terminal(Progress):
         mark = " *" if entry["best"] else ""
         self.console.print(f"epoch {entry['epoch']:5.2f}  {shown}  mean {entry['score']:.4f}{mark}")
 
-    def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         """Print the table of targets and name the files."""
         self.bar.stop()
+        self.console.print(f"served: {served}")
         self.console.print(targets_table(metrics))
         files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         self.console.print(f"{folder}: {', '.join(files)}")

@@ -57,19 +57,16 @@ def contents(
 
 def _rule(settings: RunSettings, state: State, served: Served) -> str:
     """Say what was kept and why one checkpoint is served."""
-    epochs = {entry["step"]: entry["epoch"] for entry in state.curves}
-    own = [f"{target} from epoch {epochs[step]:.2f}" for target, step in served.own.items()]
     kept = len(front(state.curves))
+    where = (
+        "; what one target alone reads is from its own best evaluation where that is better"
+        if served.own
+        else ""
+    )
     return (
         f"{kept} of {len(state.curves)} evaluations {'is' if kept == 1 else 'are'} on the front: "
-        "no other is at least as good on every target. Served is the one with "
-        f"{WORDS[settings.training.choose]}."
-        + (
-            f" Parts that one target alone reads are from its own best evaluation where that is "
-            f"better: {', '.join(own)}."
-            if own
-            else ""
-        )
+        f"no other is at least as good on every target. Served: {served.told(state.curves)}. "
+        f"Chosen for {WORDS[settings.training.choose]}{where}."
     )
 
 

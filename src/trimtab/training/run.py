@@ -240,7 +240,7 @@ def train(
         write_report(page, folder / REPORT)
     except OSError as error:
         raise RunError(f"{folder / REPORT}: cannot be written: {error.strerror}.") from None
-    progress.finished(folder, end.metrics)
+    progress.finished(folder, end.metrics, end.served.told(state.curves))
     statistics, rows = prepared.statistics, rows_of(prepared)
     return Run(folder, settings, statistics, state.model, calibration=end.calibration, rows=rows)
 

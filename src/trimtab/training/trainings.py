@@ -82,7 +82,7 @@ class Trainings(Progress):
         epochs = state.curves[-1]["epoch"]
         self.line = f"{state.best:.4f}  {epochs:.2f} epochs  {state.seconds:.0f} s"
 
-    def finished(self, folder: Path, metrics: Mapping[str, Any]) -> None:
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         """Print the training's line."""
         self.console.print(f"{self._which()}  {self.line}")
 
