@@ -29,6 +29,7 @@ from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import prepare
 from trimtab.training.regret import (
     ONE,
+    Stop,
     Trainer,
     Weighting,
     blended,
@@ -90,8 +91,8 @@ class Benchmark:
         if skip >= len(drawn):
             return
         started = time.perf_counter()
-        epochs, _ = self.trainer.epochs(self.settings, {})
-        steered = [self._fit(self.settings, epochs, seed, {}) for seed in self.seeds]
+        stop = self.trainer.stop(self.settings, {})
+        steered = [self._fit(self.settings, stop, seed, {}) for seed in self.seeds]
         seconds = (time.perf_counter() - started) / len(self.seeds)
         for number, weighting in list(enumerate(drawn))[skip:]:
             yield {"number": number, "shares": weighting.shares, "steered_seconds": seconds} | (
@@ -102,39 +103,37 @@ class Benchmark:
         gain = fused(self.labels, weighting)
         ours = [fused(predictions, weighting) for predictions in steered]
         started = time.perf_counter()
-        blend, epochs, name = self._best_blend(weighting)
+        blend, stop, name = self._best_blend(weighting)
         rename = names_in_blend(self.targets)
-        theirs = [self._fit(blend, epochs, seed, rename)[ONE].astype(float) for seed in self.seeds]
+        theirs = [self._fit(blend, stop, seed, rename)[ONE].astype(float) for seed in self.seeds]
         seconds = (time.perf_counter() - started) / len(self.seeds)
         many = reweighted(self.settings, weighting)
-        epochs, _ = self.trainer.epochs(many, {})
-        others = [fused(self._fit(many, epochs, seed, {}), weighting) for seed in self.seeds]
+        stop = self.trainer.stop(many, {})
+        others = [fused(self._fit(many, stop, seed, {}), weighting) for seed in self.seeds]
         return {
             "blend": asdict(regret(gain, ours, theirs, self.users)) | {"chosen": name},
             "reweighted": asdict(regret(gain, ours, others, self.users)),
             "retrained_seconds": seconds,
         }
 
-    def _best_blend(self, weighting: Weighting) -> tuple[RunSettings, float, str]:
-        """Return the blend that orders the earlier days best, with its epochs."""
+    def _best_blend(self, weighting: Weighting) -> tuple[RunSettings, Stop, str]:
+        """Return the blend that orders the earlier days best, and when it stops."""
         tried = []
         for form in FORMS:
             for widths in WIDTHS:
                 trunk = self.settings.trunk.model_copy(update={"widths": widths})
                 settings = self.settings.model_copy(update={"trunk": trunk})
                 blend = blended(settings, weighting, form, self.highest)
-                epochs, score = self.trainer.epochs(blend, names_in_blend(self.targets))
-                tried.append((score, epochs, f"{form} {widths[0]}", blend))
-        _, epochs, name, blend = max(tried, key=lambda one: one[0])
-        return blend, epochs, name
+                stop = self.trainer.stop(blend, names_in_blend(self.targets))
+                tried.append((stop, f"{form} {widths[0]}", blend))
+        stop, name, blend = max(tried, key=lambda one: one[0].score)
+        return blend, stop, name
 
     def _fit(
-        self, settings: RunSettings, epochs: float, seed: int, rename: dict[str, str]
+        self, settings: RunSettings, stop: Stop, seed: int, rename: dict[str, str]
     ) -> dict[str, Any]:
         training = settings.training.model_copy(update={"seed": seed})
-        return self.trainer.scores(
-            settings.model_copy(update={"training": training}), epochs, rename
-        )
+        return self.trainer.scores(settings.model_copy(update={"training": training}), stop, rename)
 
 
 def summarise(entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from trimtab.training.build import build_state
 from trimtab.training.loop import train
 from trimtab.training.regret import (
     ONE,
+    Stop,
     Trainer,
     Weighting,
     blended,
@@ -63,10 +64,10 @@ def test_a_blend_has_the_gain_of_the_weighting(run: tuple[RunSettings, Prepared]
     trainer = Trainer(prepared)
     rename = names_in_blend(list(settings.targets))
     assert set(rename.values()) == set(blend.labels())
-    epochs, score = trainer.epochs(blend, rename)
-    assert 0 < epochs <= 1
-    assert 0 < score < 1
-    predicted = trainer.scores(blend, epochs, rename)[ONE]
+    stop = trainer.stop(blend, rename)
+    assert 0 < stop.epochs <= 1
+    assert 0 < stop.score < 1
+    predicted = trainer.scores(blend, stop, rename)[ONE]
     assert np.isfinite(predicted).all()
 
 
@@ -81,7 +82,7 @@ def test_nothing_is_stopped_on_the_rows_that_it_is_measured_on(
 
 def test_training_without_looking_is_repeatable(run: tuple[RunSettings, Prepared]) -> None:
     trainer = Trainer(run[1])
-    first, second = (trainer.scores(run[0], 0.5, {}) for _ in range(2))
+    first, second = (trainer.scores(run[0], Stop(epochs=0.5), {}) for _ in range(2))
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
@@ -100,7 +101,19 @@ def test_tables_start_anew_as_in_a_run(run: tuple[RunSettings, Prepared]) -> Non
         progress=lambda state, rows: None,
     )
     expected = predict(state.model, prepared.valid)["stop"]
-    np.testing.assert_array_equal(Trainer(prepared).scores(settings, 2, {})["stop"], expected)
+    np.testing.assert_array_equal(
+        Trainer(prepared).scores(settings, Stop(epochs=2), {})["stop"], expected
+    )
+
+
+def test_own_parts_are_those_of_their_own_time(run: tuple[RunSettings, Prepared]) -> None:
+    settings, prepared = run
+    trainer = Trainer(prepared)
+    late, early = (trainer.scores(settings, Stop(epochs=e), {}) for e in (1, 0.5))
+    mixed = trainer.scores(settings, Stop(epochs=1, own={"click": 0.5}), {})
+    np.testing.assert_array_equal(mixed["stop"], late["stop"])
+    assert (mixed["click"] != late["click"]).any()
+    assert (mixed["click"] != early["click"]).any()
 
 
 def test_reweighted_keeps_the_mean_weight(run: tuple[RunSettings, Prepared]) -> None:

@@ -41,6 +41,12 @@ class Served:
     own: Mapping[str, int]
     metrics: Mapping[str, float | None]
 
+    @property
+    def score(self) -> float:
+        """The mean of the metrics that are known."""
+        known = [value for value in map(value_of, self.metrics.values()) if value > -math.inf]
+        return sum(known) / len(known) if known else 0.0
+
     def told(self, curves: Sequence[Mapping[str, Any]]) -> str:
         """Say in a few words which epochs the weights are from."""
         epochs = {entry["step"]: f"epoch {entry['epoch']:.2f}" for entry in curves}
@@ -104,7 +110,7 @@ def serve(
     tried = []
     for step in dict.fromkeys([choose(curves, rule)["step"], *peaks.values()]):
         one = _with_peaks(model, by_step[step], peaks, read=read, evaluate=evaluate)
-        tried.append({"score": _mean(one.metrics), "metrics": one.metrics, "served": one})
+        tried.append({"score": one.score, "metrics": one.metrics, "served": one})
     served: Served = choose(tried, rule)["served"]
     put(model, served.step, served.own, read)
     return served
@@ -129,8 +135,3 @@ def _with_peaks(
             return Served(step=step, own=own, metrics=metrics)
         own = better
     return Served(step=step, own={}, metrics=before)
-
-
-def _mean(metrics: Mapping[str, float | None]) -> float:
-    known = [value for value in map(value_of, metrics.values()) if value > -math.inf]
-    return sum(known) / len(known) if known else 0.0

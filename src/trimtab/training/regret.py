@@ -3,11 +3,11 @@
 Nothing is measured on rows that a model trained, stopped or was tuned on. The run's training rows,
 in the order of the log, are cut once more: each model first trains on the earlier part and stops
 by the later one, which is as long as the valid rows; it then trains from its start on all of them
-for as many epochs, without looking, and is measured on the valid rows.
+for as many epochs, each target's own parts too, without looking, and is measured on the valid rows.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,10 @@ from trimtab.evaluation.intervals import UserBootstrap
 from trimtab.evaluation.metrics import utility
 from trimtab.training.build import build_state
 from trimtab.training.finish import finish
-from trimtab.training.loop import renew, train, update
+from trimtab.training.in_memory import train_in_memory
+from trimtab.training.loop import renew, update
 from trimtab.training.order import Order, batches, room
+from trimtab.training.peaks import put
 from trimtab.training.state import State
 
 Floats = NDArray[np.float64]
@@ -92,6 +94,25 @@ def reweighted(settings: RunSettings, weighting: Weighting) -> RunSettings:
     return settings.model_copy(update={"targets": targets})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """When a training is best, in epochs, which rows of another number have too.
+
+    Attributes
+    ----------
+    epochs
+        For what targets share.
+    own
+        Target to when its own parts are best, where that is at another time.
+    score
+        What was reached there, to choose between settings by.
+    """
+
+    epochs: float
+    own: Mapping[str, float] = field(default_factory=dict)
+    score: float = float("nan")
+
+
 class Trainer:
     """Trains models of one log, each stopped on rows before those that it is measured on."""
 
@@ -104,52 +125,47 @@ class Trainer:
             valid=prepared.train.part(cut, len(prepared.train)),
         )
 
-    def epochs(self, settings: RunSettings, rename: Mapping[str, str]) -> tuple[float, float]:
-        """Return the epochs after which the later part of the training rows is ordered best.
-
-        Also the score there, to choose between settings by.
-        """
+    def stop(self, settings: RunSettings, rename: Mapping[str, str]) -> Stop:
+        """Return when the later part of the training rows is ordered best."""
         prepared = _renamed(self.inner, rename)
-        state = build_state(settings, prepared)
-        rule = [name for name, target in settings.targets.items() if target.weight > 0]
-
-        def evaluate() -> dict[str, float]:
-            ranks = Evaluation(state.model, prepared.valid).ranks()
-            return {name: ranks[name] for name in rule}
-
-        train(
-            state,
-            prepared.train,
-            settings.training,
-            evaluate=evaluate,
-            save=lambda state, better: None,
-            progress=lambda state, rows: None,
-            buffer_rows=room(prepared.train, settings.data.memory),
-        )
+        served = train_in_memory(build_state(settings, prepared), settings, prepared)
         steps = Order(len(prepared.train), settings.training.batch_rows, 0).steps
-        return state.best_step / steps, state.best
+        return Stop(
+            epochs=served.step / steps,
+            own={name: step / steps for name, step in served.own.items()},
+            score=served.score,
+        )
 
     def scores(
-        self, settings: RunSettings, epochs: float, rename: Mapping[str, str]
+        self, settings: RunSettings, stop: Stop, rename: Mapping[str, str]
     ) -> dict[str, NDArray[np.float32]]:
-        """Train on all training rows for so many epochs; return predictions of the valid rows."""
+        """Train on all training rows up to the stop; return predictions of the valid rows."""
         prepared = _renamed(self.prepared, rename)
         state = build_state(settings, prepared)
-        fit(state, prepared.train, settings, epochs)
-        with state.averaged():
-            finish(state.model, prepared.train, settings.training.seed)
-            return Evaluation(state.model, prepared.valid).predictions
+        fit(state, prepared.train, settings, stop)
+        finish(state.model, prepared.train, settings.training.seed)
+        return Evaluation(state.model, prepared.valid).predictions
 
 
-def fit(state: State, rows: Columns, settings: RunSettings, epochs: float) -> None:
-    """Train for so many epochs without looking at any other rows."""
+def fit(state: State, rows: Columns, settings: RunSettings, stop: Stop) -> None:
+    """Train without looking at any other rows; leave the weights to serve in the model."""
     training = settings.training
     buffer_rows = room(rows, settings.data.memory)
     order = Order(len(rows), training.batch_rows, training.seed, buffer_rows=buffer_rows)
+
+    def step_of(epochs: float) -> int:
+        return max(1, round(epochs * order.steps))
+
+    shared, own = step_of(stop.epochs), {name: step_of(at) for name, at in stop.own.items()}
+    wanted, kept = {shared, *own.values()}, {}
     device = state.model.present.device
-    for batch in batches(rows, order.buffers(0, max(1, round(epochs * order.steps)))):
+    for batch in batches(rows, order.buffers(0, max(wanted))):
         renew(state, order, training)
         update(state, batch.to(device), training)
+        if state.step in wanted:
+            with state.averaged():
+                kept[state.step] = {n: t.clone() for n, t in state.model.state_dict().items()}
+    put(state.model, shared, own, kept.__getitem__)
 
 
 def _renamed(prepared: Prepared, rename: Mapping[str, str]) -> Prepared:

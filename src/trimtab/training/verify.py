@@ -13,6 +13,7 @@ from trimtab.errors import InputError
 from trimtab.evaluation.evaluate import finite
 from trimtab.training.regret import (
     ONE,
+    Stop,
     Trainer,
     Weighting,
     blended,
@@ -98,8 +99,8 @@ class _Checked:
     def steer(self) -> None:
         """Train the model that is steered."""
         started = time.perf_counter()
-        epochs, _ = self.trainer.epochs(self.settings, {})
-        self.predictions = [self._scores(self.settings, epochs, seed, {}) for seed in self.seeds]
+        stop = self.trainer.stop(self.settings, {})
+        self.predictions = [self._scores(self.settings, stop, seed, {}) for seed in self.seeds]
         self.steered_seconds = (time.perf_counter() - started) / len(self.seeds)
 
     def one(self, weighting: Weighting) -> dict[str, Any]:
@@ -109,10 +110,9 @@ class _Checked:
         tried = []
         for form in FORMS:
             blend = blended(self.settings, weighting, form, self.highest)
-            epochs, score = self.trainer.epochs(blend, rename)
-            tried.append((score, epochs, form, blend))
-        _, epochs, form, blend = max(tried, key=lambda one: one[0])
-        theirs = [self._scores(blend, epochs, seed, rename)[ONE] for seed in self.seeds]
+            tried.append((self.trainer.stop(blend, rename), form, blend))
+        stop, form, blend = max(tried, key=lambda one: one[0].score)
+        theirs = [self._scores(blend, stop, seed, rename)[ONE] for seed in self.seeds]
         seconds = (time.perf_counter() - started) / len(self.seeds)
         ours = [fused(predictions, weighting) for predictions in self.predictions]
         scores = [score.astype(np.float64) for score in theirs]
@@ -120,8 +120,8 @@ class _Checked:
         return {"shares": weighting.shares, "form": form, "seconds": seconds, **asdict(found)}
 
     def _scores(
-        self, settings: RunSettings, epochs: float, seed: int, rename: dict[str, str]
+        self, settings: RunSettings, stop: Stop, seed: int, rename: dict[str, str]
     ) -> dict[str, Any]:
         training = settings.training.model_copy(update={"seed": seed})
         seeded = settings.model_copy(update={"training": training})
-        return self.trainer.scores(seeded, epochs, rename)
+        return self.trainer.scores(seeded, stop, rename)
