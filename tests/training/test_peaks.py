@@ -16,7 +16,8 @@ from trimtab.training import checkpoint
 from trimtab.training.build import build_state
 from trimtab.training.folder import MODEL
 from trimtab.training.in_memory import train_in_memory
-from trimtab.training.peaks import TABLES, own_columns, own_weights, put, serve
+from trimtab.training.peaks import own_columns, own_weights, put, serve
+from trimtab.training.state import TABLE
 
 RUN: dict[str, Any] = {
     "data": {"time": "time_ms", "user": "user_id", "valid": "2d"},
@@ -61,7 +62,7 @@ def test_own_parts_are_nobody_elses(prepared: Prepared) -> None:
     assert len(names) == len(set(names))
     rest = set(model.state_dict()) - set(names)
     assert not [name for name in rest if name.startswith(("own.", "targets.")) or "heads" in name]
-    assert TABLES in rest
+    assert TABLE in rest
 
 
 def test_only_the_target_and_those_behind_it_change(prepared: Prepared) -> None:
@@ -78,7 +79,7 @@ def test_only_the_target_and_those_behind_it_change(prepared: Prepared) -> None:
     for name, tensor in model.state_dict().items():
         whose = any(name in own_weights(model, target) for target in TARGETS)
         wanted = states[2 if whose else 1][name]
-        if name == TABLES:
+        if name == TABLE:
             wanted = torch.cat([states[1][name][:, :16], states[2][name][:, 16:]], 1)
         assert torch.equal(tensor, wanted), name
 
@@ -126,7 +127,7 @@ def test_one_evaluation_is_served_as_it_is(prepared: Prepared) -> None:
     served = serve(model, curves, TrainingSettings(), read=states.__getitem__, evaluate=never)
     assert (served.step, served.own) == (1, {})
     assert served.told([curves[0] | {"epoch": 0.5}]) == "epoch 0.50"
-    assert torch.equal(model.state_dict()[TABLES], states[1][TABLES])
+    assert torch.equal(model.state_dict()[TABLE], states[1][TABLE])
 
 
 @pytest.mark.parametrize("own_peaks", [True, False])

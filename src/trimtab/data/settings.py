@@ -21,6 +21,7 @@ Scalar = str | int | float | bool
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(d|h|m|s)\s*$")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]B)\s*$")
+LEAST_MEMORY = 10**6
 _BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -33,10 +34,12 @@ def seconds_of(text: str) -> float | None:
 def _bytes(value: Any) -> Any:
     """Turn ``"2GB"`` into bytes; leave a number as it is."""
     size = _SIZE.match(value) if isinstance(value, str) else None
-    if size:
-        return round(float(size[1]) * _BYTES[size[2]])
+    if size and (found := round(float(size[1]) * _BYTES[size[2]])) >= LEAST_MEMORY:
+        return found
     if isinstance(value, str):
-        raise ValueError(f"expected a size such as '500MB' or '2GB'; found {value!r}")
+        raise ValueError(
+            f"expected a size such as '500MB' or '2GB', at least '1MB'; found {value!r}"
+        )
     return value
 
 

@@ -44,6 +44,12 @@ def value_of(metric: float | None) -> float:
     return -math.inf if metric is None or math.isnan(metric) else metric
 
 
+def mean(metrics: Mapping[str, float | None]) -> float | None:
+    """Return the mean of the metrics that are known; None where none is."""
+    known = [value for value in map(value_of, metrics.values()) if value > -math.inf]
+    return sum(known) / len(known) if known else None
+
+
 def best_by(curves: Sequence[Entry], target: str) -> Entry:
     """Return the evaluation of the front that is best for one target; of equal ones the first."""
     return max(front(curves), key=lambda entry: value_of(entry["metrics"][target]))

@@ -1,6 +1,5 @@
 """The training loop. Read this file first; every other part is one call away."""
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from trimtab.batch import Batch
 from trimtab.config.training import TrainingSettings
 from trimtab.data.columns import Columns
 from trimtab.errors import RunError
+from trimtab.training.front import mean
 from trimtab.training.order import Order, batches
 from trimtab.training.state import State
 
@@ -80,9 +80,7 @@ def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, 
     with torch.no_grad():
         state.watch.see(state.step + 1, state.balancer.combine(losses), losses)
     _drop_gradients(state)
-    if any(
-        loss.requires_grad for loss in losses.values()
-    ):  # Not where no row's scene has a target.
+    if any(loss.requires_grad for loss in losses.values()):  # Some row's scene has a target.
         different = {id(x): x for x in tasks.values()}  # A shared bottom's is every task's.
         shared = list(state.model.trunk.shared_parameters())
         state.balancer.backward(losses, list(different.values()), shared)
@@ -118,8 +116,8 @@ def record(state: State, losses: dict[str, float], evaluate: Evaluate, *, epoch:
     """Evaluate, note it in the curves, and say whether it is the best so far."""
     with state.averaged():
         metrics = evaluate()
-    known = [value for value in metrics.values() if not math.isnan(value)]
-    score = sum(known) / len(known) if known else float(state.step)
+    known = mean(metrics)
+    score = float(state.step) if known is None else known
     better = score > state.best
     state.stale = 0 if better else state.stale + 1
     if better:

@@ -6,7 +6,6 @@ own tables and first-order weights, its own path, its heads) can come from its o
 target notices, except those behind it in a funnel. Whether that is better is measured, not assumed.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,9 +15,9 @@ from torch import Tensor
 
 from trimtab.config.training import TrainingSettings
 from trimtab.model import RankingModel
-from trimtab.training.front import best_by, choose, value_of
+from trimtab.training.front import best_by, choose, mean, value_of
+from trimtab.training.state import TABLE
 
-TABLES = "features.tables.weight"
 Read = Callable[[int], Mapping[str, Tensor]]
 """Returns the weights of an evaluation on the front, given its step."""
 
@@ -44,8 +43,7 @@ class Served:
     @property
     def score(self) -> float:
         """The mean of the metrics that are known."""
-        known = [value for value in map(value_of, self.metrics.values()) if value > -math.inf]
-        return sum(known) / len(known) if known else 0.0
+        return mean(self.metrics) or 0.0
 
     def told(self, curves: Sequence[Mapping[str, Any]]) -> str:
         """Say in a few words which epochs the weights are from."""
@@ -76,12 +74,13 @@ def put(model: RankingModel, step: int, own: Mapping[str, int], read: Read) -> N
     """Put an evaluation's weights into the model, with some targets' own parts from others."""
     model.load_state_dict(read(step))
     here = model.state_dict()
-    for target, at in own.items():
+    for at in dict.fromkeys(own.values()):  # Each read once, however many targets peak there.
         weights = read(at)
-        for name in own_weights(model, target):
-            here[name].copy_(weights[name])
-        for columns in own_columns(model, target):
-            here[TABLES][:, columns] = weights[TABLES][:, columns].to(here[TABLES].device)
+        for target in (name for name, step in own.items() if step == at):
+            for name in own_weights(model, target):
+                here[name].copy_(weights[name])
+            for columns in own_columns(model, target):
+                here[TABLE][:, columns] = weights[TABLE][:, columns].to(here[TABLE].device)
 
 
 def serve(

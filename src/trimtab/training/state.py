@@ -17,6 +17,9 @@ from trimtab.training import checkpoint
 from trimtab.training.dense import Dense
 from trimtab.training.watch import Watch
 
+TABLE = "features.tables.weight"
+"""Name of the one parameter that holds all tables."""
+
 
 @dataclass(kw_only=True)
 class State:

@@ -11,10 +11,7 @@ from torch import Tensor
 from trimtab.config.schema import RunSettings
 from trimtab.features.tables import Tables
 from trimtab.training.folder import differences
-from trimtab.training.state import State, under
-
-TABLE = "features.tables.weight"
-"""Name of the one parameter that holds all tables."""
+from trimtab.training.state import TABLE, State, under
 
 _FREE: Mapping[str, set[str]] = {
     "features": {"column", "least_rows"},

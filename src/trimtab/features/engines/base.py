@@ -8,6 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from trimtab.features.lookup import Lookup
+from trimtab.features.row_wise_adagrad import RowWiseAdagrad, Step, step_in_passes
 from trimtab.features.tables import Tables
 from trimtab.registry import Registry
 from trimtab.settings import Settings
@@ -21,11 +22,14 @@ class Engine(ABC):
     which owns a share of the rows, needs nothing else.
     """
 
-    @abstractmethod
+    step: Step = staticmethod(step_in_passes)
+    """Updates the rows that a batch touched."""
+
     def tables(
         self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
     ) -> Tables:
-        """Build the tables: table name to its rows, block name to its width."""
+        """Build the tables, one array: table name to its rows, block name to its width."""
+        return Tables(tables, blocks, deviation)
 
     @abstractmethod
     def lookup(
@@ -42,7 +46,6 @@ class Engine(ABC):
             and each column has a table of its own.
         """
 
-    @abstractmethod
     def optimizer(
         self,
         tables: Tables,
@@ -51,13 +54,21 @@ class Engine(ABC):
         weight_decay: float = 0.0,
         longest: float | None = None,
     ) -> torch.optim.Optimizer:
-        """Build what updates the touched rows.
+        """Build what updates the touched rows: row-wise Adagrad.
 
         Parameters
         ----------
         longest
             Longest gradient of a row; longer ones are shortened.
         """
+        return RowWiseAdagrad(
+            [tables.weight],
+            blocks=list(tables.blocks.values()),
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            longest=longest,
+            step=self.step,
+        )
 
 
 class EngineSettings(Settings, ABC):

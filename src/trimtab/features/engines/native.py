@@ -14,8 +14,7 @@ from trimtab.errors import SettingsError
 from trimtab.features.engines.base import Engine, EngineSettings, engines
 from trimtab.features.engines.compiler import compiled
 from trimtab.features.lookup import Lookup
-from trimtab.features.row_wise_adagrad import RowWiseAdagrad, Touched
-from trimtab.features.tables import Tables
+from trimtab.features.row_wise_adagrad import Touched
 
 SOURCE = Path(__file__).with_name("native.cpp")
 
@@ -38,47 +37,24 @@ class Native(Engine):
 
     Parameters
     ----------
-    library
+    loops
         The compiled loops.
     """
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
-        library.find_distinct.restype = ctypes.c_int64
+    def __init__(self, loops: ctypes.CDLL) -> None:
+        self.loops = loops
+        self.step = NativeStep(loops)
+        loops.find_distinct.restype = ctypes.c_int64
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Native":
-        """Return itself: a loaded library cannot be copied, and nothing in it changes."""
+        """Return itself: a loaded file cannot be copied, and nothing in it changes."""
         return self
-
-    def tables(
-        self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
-    ) -> Tables:
-        """Build the tables, gathered from by the library."""
-        return Tables(tables, blocks, deviation)
 
     def lookup(
         self, rows: Int[Tensor, " total"], columns: Int[Tensor, " columns"] | None
     ) -> "NativeLookup":
         """Find the different rows."""
-        return NativeLookup.of(self.library, rows, 1 if columns is None else len(columns))
-
-    def optimizer(
-        self,
-        tables: Tables,
-        *,
-        learning_rate: float,
-        weight_decay: float = 0.0,
-        longest: float | None = None,
-    ) -> RowWiseAdagrad:
-        """Build row-wise Adagrad."""
-        return RowWiseAdagrad(
-            [tables.weight],
-            blocks=list(tables.blocks.values()),
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            longest=longest,
-            step=NativeStep(self.library),
-        )
+        return NativeLookup.of(self.loops, rows, 1 if columns is None else len(columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +67,14 @@ class NativeLookup(Lookup):
         Place in ``distinct`` of each wanted row, ``[columns, rows]``.
     """
 
-    library: ctypes.CDLL
+    loops: ctypes.CDLL
     distinct: Int[Tensor, " distinct"]
     inverse: Int[Tensor, "columns rows"]
     counts: tuple[int, ...]
     total: int
 
     @classmethod
-    def of(cls, library: ctypes.CDLL, rows: Int[Tensor, " total"], columns: int) -> "NativeLookup":
+    def of(cls, loops: ctypes.CDLL, rows: Int[Tensor, " total"], columns: int) -> "NativeLookup":
         """Find them by hashing, each column for itself."""
         wanted = rows.contiguous()
         distinct, inverse = (
@@ -107,16 +83,16 @@ class NativeLookup(Lookup):
         )
         counts = (ctypes.c_int64 * columns)()
         size = len(wanted) // columns
-        found = library.find_distinct(
+        found = loops.find_distinct(
             _ids(wanted), _long(size), _long(columns), _ids(distinct), _ids(inverse), counts
         )
-        return cls(library, distinct[:found], inverse, tuple(counts), len(wanted))
+        return cls(loops, distinct[:found], inverse, tuple(counts), len(wanted))
 
     def gather(self, table: Float[Tensor, "rows width"]) -> Float[Tensor, "distinct width"]:
         """Copy rows, each fetched ahead."""
         width = table.shape[1]
         out = table.new_empty(len(self.distinct), width)
-        self.library.gather(
+        self.loops.gather(
             _floats(table), _long(width), _ids(self.distinct), _long(len(out)), _floats(out)
         )
         return out
@@ -125,7 +101,7 @@ class NativeLookup(Lookup):
         """Copy row by row."""
         distinct = distinct.contiguous()
         out = distinct.new_empty(self.total, distinct.shape[1])
-        self.library.spread(
+        self.loops.spread(
             _floats(distinct), _long(distinct.shape[1]), *self._places(), _floats(out)
         )
         return out
@@ -135,7 +111,7 @@ class NativeLookup(Lookup):
         gradient = gradient.contiguous()
         width = gradient.shape[1]
         out = gradient.new_empty(len(self.distinct), width)
-        self.library.collect(
+        self.loops.collect(
             _floats(gradient), _long(width), *self._places(), self._counts(), _floats(out)
         )
         return out
@@ -150,7 +126,7 @@ class NativeLookup(Lookup):
         distinct, start = distinct.contiguous(), start.float().contiguous()
         out = torch.empty_like(start)
         products = distinct.new_empty(len(distinct), len(weight))
-        self.library.project(
+        self.loops.project(
             _floats(distinct),
             _long(distinct.shape[1]),
             *_matrix(weight),
@@ -171,7 +147,7 @@ class NativeLookup(Lookup):
         """Add up the gradients of a column's distinct rows, and multiply these in the cache."""
         distinct, gradient = distinct.contiguous(), gradient.contiguous()
         of_distinct, of_weight = torch.empty_like(distinct), weight.new_empty(weight.shape)
-        self.library.project_back(
+        self.loops.project_back(
             _floats(distinct),
             _long(distinct.shape[1]),
             *_matrix(weight),
@@ -195,7 +171,7 @@ class NativeLookup(Lookup):
 class NativeStep:
     """One step of row-wise Adagrad in one pass over the touched rows."""
 
-    library: ctypes.CDLL
+    loops: ctypes.CDLL
 
     def __call__(
         self,
@@ -207,7 +183,7 @@ class NativeStep:
         """Update the rows in place."""
         rows, gradient = touched.rows.contiguous(), touched.gradient.contiguous()
         widths = [width for count, width in group["blocks"] for _ in range(count)]
-        self.library.adagrad(
+        self.loops.adagrad(
             _floats(table),
             _long(table.shape[1]),
             _floats(squares),

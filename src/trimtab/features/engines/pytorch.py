@@ -1,6 +1,6 @@
 """The engine ``torch``: one array of rows, one sort a step, nothing but PyTorch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -12,8 +12,6 @@ from torch.nn.functional import embedding, embedding_bag
 
 from trimtab.features.engines.base import Engine, EngineSettings, engines
 from trimtab.features.lookup import Lookup
-from trimtab.features.row_wise_adagrad import RowWiseAdagrad
-from trimtab.features.tables import Tables
 
 
 @engines.register("torch")
@@ -30,34 +28,11 @@ class PyTorchSettings(EngineSettings):
 class PyTorch(Engine):
     """Rows of all tables in one array, sorted once a step, updated in place."""
 
-    def tables(
-        self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
-    ) -> Tables:
-        """Build the tables."""
-        return Tables(tables, blocks, deviation)
-
     def lookup(
         self, rows: Int[Tensor, " total"], columns: Int[Tensor, " columns"] | None
     ) -> "SortedLookup":
         """Sort the rows."""
         return SortedLookup.of(rows, columns)
-
-    def optimizer(
-        self,
-        tables: Tables,
-        *,
-        learning_rate: float,
-        weight_decay: float = 0.0,
-        longest: float | None = None,
-    ) -> RowWiseAdagrad:
-        """Build row-wise Adagrad."""
-        return RowWiseAdagrad(
-            [tables.weight],
-            blocks=list(tables.blocks.values()),
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            longest=longest,
-        )
 
 
 @dataclass(frozen=True, slots=True)
