@@ -3,12 +3,15 @@
 import io
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
 import typer
 
+from trimtab.atomic import beside, write
 from trimtab.errors import InputError, TrimtabError
 
 app = typer.Typer(
@@ -21,7 +24,10 @@ app = typer.Typer(
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.TOML", help="The run file.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a trained run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Rows = Annotated[
+    Path | None, typer.Option(help="Labelled rows.", show_default="the run's valid rows")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Override = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Change a setting: training.epochs=3."),
@@ -46,27 +52,28 @@ def main() -> None:
         sys.exit(1)
 
 
+@contextmanager
+def _stoppable(advice: str) -> Iterator[None]:
+    """Say how to go on when the user stops what runs."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"trimtab: stopped; {advice}.", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
 ) -> None:
     """Simulate a two-stage feed, train on it, and show how close that comes to the truth."""
-    from rich.console import Console
-
     from trimtab.training.demo import demo as run_demo
+    from trimtab.training.demo import told
     from trimtab.training.progress import Terminal
 
     with Terminal() as progress:
         run, gaps = run_demo(out, progress)
-    console = Console(highlight=False)
-    console.print("\nAUC on the held-out days, and the best that anyone could reach there:")
-    for name, gap in gaps.items():
-        console.print(
-            f"  {name:6}  learnt {gap['learnt']:.4f}   best {gap['best']:.4f}   "
-            f"gap {gap['gap']:.4f}"
-        )
-    console.print(f"\nThe report: {run.folder / 'report.html'}")
-    console.print(f"The run file: {run.folder / 'demo.toml'}")
+    print(told(run, gaps))
 
 
 @app.command()
@@ -96,7 +103,8 @@ def init(
         raise InputError(f"{output}: exists already; name another file with -o, or remove it.")
     names = None if targets is None else next(csv.reader([targets], skipinitialspace=True), [])
     found = look(log, names)
-    _write(as_text(found, output.parent).encode(), output)
+    _require_folder(output)
+    write(output, as_text(found, output.parent))
     console = Console(highlight=False)
     console.print(summary(found))
     console.print(f"\n{output} is written. Read it, then:", markup=False, soft_wrap=True)
@@ -108,9 +116,7 @@ def init(
 def check(
     run_file: RunFile,
     override: Override = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON list and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Examine the data: copies, leaks, broken funnels, label rates, weights to start from."""
     from trimtab.config.doctor import examine
@@ -147,38 +153,25 @@ def train(
     settings = load(run_file, changes)
     name = run_file.resolve().parent.name if run_file.stem == "run" else run_file.stem
     folder = out or Path("runs", name)
-    try:
-        with Terminal() as progress:
-            fit(settings, out=folder, start=start, resume=resume, progress=progress)
-    except KeyboardInterrupt:
-        print("trimtab: stopped; the same command with --resume goes on.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with _stoppable("the same command with --resume goes on"), Terminal() as progress:
+        fit(settings, out=folder, start=start, resume=resume, progress=progress)
 
 
 @app.command()
 def evaluate(
     run: RunFolder,
-    data: Annotated[
-        Path | None, typer.Option(help="Labelled rows.", show_default="the run's valid rows")
-    ] = None,
+    data: Rows = None,
     as_json: Json = False,
 ) -> None:
     """Measure every target, over all rows and by scene, with intervals."""
-    from rich.console import Console
-
-    from trimtab.training.progress import targets_table
+    from trimtab.evaluation.terminal import print_metrics
     from trimtab.training.run import Run
 
     metrics = Run.load(run).evaluate(None if data is None else str(data))
     if as_json:
         print(json.dumps(metrics))
         return
-    console = Console()
-    console.print(f"{metrics['rows']:,} rows")
-    console.print(targets_table(metrics))
-    for name, scene in metrics["scenes"].items() if len(metrics["scenes"]) > 1 else ():
-        console.print(f"\nscene {name}: {scene['rows']:,} rows")
-        console.print(targets_table(scene))
+    print_metrics(metrics)
 
 
 @app.command()
@@ -197,7 +190,9 @@ def predict(
     predictions = Run.load(run).predict(str(rows))
     parquet = io.BytesIO()  # Not straight to the file, where Polars hides that a disk is full.
     predictions.write_parquet(parquet)
-    _write(parquet.getvalue(), output)
+    _require_folder(output)
+    with beside(output) as place:
+        place.write_bytes(parquet.getvalue())
     print(f"{output}: {len(predictions):,} rows of {', '.join(predictions.columns)}")
 
 
@@ -205,16 +200,14 @@ def predict(
 def compare(
     first: RunFolder,
     second: RunFolder,
-    data: Annotated[
-        Path | None, typer.Option(help="Labelled rows.", show_default="the runs' valid rows")
-    ] = None,
+    data: Rows = None,
     as_json: Json = False,
 ) -> None:
     """Show paired differences of two runs on the same rows, SECOND minus FIRST."""
     from rich.console import Console
 
     from trimtab.evaluation.compare import compare as differences
-    from trimtab.training.progress import differences_table
+    from trimtab.evaluation.terminal import differences_table
     from trimtab.training.run import Run
 
     rows = None if data is None else str(data)
@@ -236,12 +229,8 @@ def seesaw(
     from trimtab.training.seesaw import seesaw as compare_all
     from trimtab.training.trainings import Trainings, print_seesaw
 
-    try:
-        with Trainings() as progress:
-            found = compare_all(Run.load(run), seeds=seeds, progress=progress)
-    except KeyboardInterrupt:
-        print("trimtab: stopped; the same command goes on.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with _stoppable("the same command goes on"), Trainings() as progress:
+        found = compare_all(Run.load(run), seeds=seeds, progress=progress)
     if as_json:
         print(json.dumps(found))
         return
@@ -279,9 +268,7 @@ def steer(
     save: Annotated[
         str | None, typer.Option(metavar="NAME", help="Save as a profile, the current one.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Labelled rows.", show_default="the run's valid rows")
-    ] = None,
+    data: Rows = None,
     places: Annotated[int, typer.Option("-k", min=1, help="Places that NDCG looks at.")] = 10,
     page: Annotated[bool, typer.Option("--page", help="Write DIR/steering.html.")] = False,
     verify: Annotated[
@@ -294,9 +281,11 @@ def steer(
     from rich.console import Console
 
     from trimtab.steering.terminal import show, show_regret
+    from trimtab.training.growth import refuse_grown
     from trimtab.training.run import Run
     from trimtab.training.steer_request import Request
     from trimtab.training.steer_request import steer as answer
+    from trimtab.training.verify import verify as retrain
 
     request = Request(
         weights=weights,
@@ -313,38 +302,22 @@ def steer(
         trials=trials,
         page=page,
     )
-    loaded, console = Run.load(run), Console(highlight=False)
-    if verify is not None:
-        from trimtab.training.growth import refuse_grown
-        from trimtab.training.verify import verify as retrain
-
+    loaded = Run.load(run)
+    if verify is None:
+        found, print_found = answer(loaded, request), show
+    else:
         refuse_grown(run)
-        told = Console(stderr=True, highlight=False)
-        found = retrain(loaded.settings, verify, seeds=seeds, told=told.print)
-        if as_json:
-            print(json.dumps(found))
-        else:
-            show_regret(found, console)
-        return
-    found = answer(loaded, request)
+        told = Console(stderr=True, highlight=False).print
+        found, print_found = retrain(loaded.settings, verify, seeds=seeds, told=told), show_regret
     if as_json:
         print(json.dumps(found))
         return
-    show(found, console)
+    print_found(found, Console(highlight=False))
 
 
-def _write(content: bytes, path: Path) -> None:
-    """Write beside, then rename."""
+def _require_folder(path: Path) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; make it first.")
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise TrimtabError(f"{path}: cannot be written: {error.strerror}.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

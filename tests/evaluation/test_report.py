@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from functools import cache
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from trimtab.errors import RunError
 from trimtab.evaluation import report
 
 NASTY = '<b>&"x"'
@@ -432,8 +434,8 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert path.read_text(encoding="utf-8") == before
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="full"):
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(RunError, match="full"):
         report.write(minimal(), path)
     assert path.read_text(encoding="utf-8") == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]

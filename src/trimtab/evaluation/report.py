@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FunctionLoader, Template
 from markupsafe import Markup
 
+from trimtab import atomic
 from trimtab.evaluation import charts, importance_chart, reliability
 
 FEW = 30
@@ -53,14 +54,7 @@ def _template() -> Template:
 
 def write(report: Fields, path: str | os.PathLike[str]) -> None:
     """Write the page at `path` at once: readers see the old page or the new one, never a half."""
-    text = render(report)
-    final = Path(path)
-    beside = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(final)
-    finally:
-        beside.unlink(missing_ok=True)
+    atomic.write(Path(path), render(report))
 
 
 def count(value: object, why: str = _UNKNOWN) -> str:

@@ -3,7 +3,6 @@
 Words and looks are in ``seesaw.html.j2``; here numbers become sentences, charts and shades.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
@@ -13,6 +12,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, Template
 from markupsafe import Markup
 
+from trimtab import atomic
 from trimtab.evaluation.charts import Axis, element, finite, spelled
 from trimtab.evaluation.seesaw import MEANINGS, ONE_SEED, SIDES, sentence
 
@@ -30,12 +30,7 @@ def render(found: Found) -> str:
 
 def write(found: Found, path: Path) -> None:
     """Write the page at once: readers see the old page or the new one, never a half."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(render(found), encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    atomic.write(path, render(found))
 
 
 @cache

@@ -1,7 +1,6 @@
 """Named fusion formulas, kept in a run's folder as JSON: one of them is current."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trimtab import atomic
 from trimtab.errors import InputError, RunError, nearest
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.formulas import Additive, Formula
@@ -59,19 +59,11 @@ class Profiles:
 
     def save(self, folder: Path) -> None:
         """Write beside, then rename."""
-        path = folder / FILE
-        temporary = path.with_name(f".{FILE}.{os.getpid()}")
         content = {
             "current": self.current,
             "profiles": {name: formula.model_dump() for name, formula in self.named.items()},
         }
-        try:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be written: {error.strerror}.") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        atomic.write(folder / FILE, json.dumps(content, indent=1) + "\n")
 
     def with_profile(self, name: str, formula: Formula) -> "Profiles":
         """Return the profiles with one more, or another in its place, as the current one."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from trimtab.atomic import beside
 from trimtab.errors import RunError
 
-_LEFT = re.compile(r"\..+\.(safetensors|jsonl?|html)\.\d+(\.tmp)?")
+_ADVICE = "What was saved before is intact: make room, and go on with --resume."
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -24,21 +24,14 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     RunError
         When the disk is full or cannot be written; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-        save_file(whole, temporary, metadata={"facts": json.dumps(facts)})
-        with temporary.open("rb+") as file:
+    whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    with beside(path, _ADVICE) as place:
+        try:
+            save_file(whole, place, metadata={"facts": json.dumps(facts)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
+        with place.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise RunError(
-            f"{path}: cannot be written: {why}. What was saved before is intact: make room, and "
-            "go on with --resume."
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -58,10 +51,3 @@ def load(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, Tenso
         raise RunError(
             f"{path}: not a checkpoint, or cut short: {error}. Train the run anew."
         ) from None
-
-
-def sweep(folder: Path) -> None:
-    """Remove what interrupted writes left: ``.name.process`` beside ``name``."""
-    for path in folder.glob(".*"):
-        if _LEFT.fullmatch(path.name):
-            path.unlink(missing_ok=True)

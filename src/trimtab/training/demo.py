@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from trimtab import atomic
 from trimtab.config.load import load
 from trimtab.data.simulate import SimulationSettings, simulate
 from trimtab.errors import InputError
 from trimtab.evaluation.metrics import auc
-from trimtab.training import checkpoint
-from trimtab.training.folder import LEFT
+from trimtab.training.folder import LEFT, REPORT
 from trimtab.training.progress import Progress
 from trimtab.training.run import Run, train
 
@@ -61,7 +61,7 @@ def _run_file() -> str:
 
 def _clear(folder: Path) -> None:
     """Remove an earlier demo; refuse a folder that holds anything else."""
-    checkpoint.sweep(folder)
+    atomic.sweep(folder)
     run_file = folder / "demo.toml"
     ours = {*LEFT, "data", "demo.toml", "truth.json"}
     others = sorted(p.name for p in folder.iterdir() if p.name not in ours)
@@ -88,3 +88,14 @@ def compare_with_truth(run: Run, truth: pl.DataFrame) -> Gaps:
         best = auc(label, last[name].to_numpy().astype(np.float64))
         gaps[name] = {"learnt": learnt, "best": best, "gap": best - learnt}
     return gaps
+
+
+def told(run: Run, gaps: Gaps) -> str:
+    """Say how close the run comes to the truth, and name the files."""
+    lines = ["\nAUC on the held-out days, and the best that anyone could reach there:"]
+    lines += [
+        f"  {name:6}  learnt {gap['learnt']:.4f}   best {gap['best']:.4f}   gap {gap['gap']:.4f}"
+        for name, gap in gaps.items()
+    ]
+    files = f"The report: {run.folder / REPORT}\nThe run file: {run.folder / 'demo.toml'}"
+    return "\n".join([*lines, "", files])

@@ -1,7 +1,6 @@
 """A run's folder: its files, who may write to it, and how it is left when a run fails."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from trimtab import atomic
 from trimtab.calibration import Calibration
 from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
@@ -164,20 +164,11 @@ def differences(saved: Any, now: Any, key: str = "") -> Iterator[str]:
 
 
 def write(path: Path, text: str) -> None:
-    """Write beside, then rename.
+    """Write one of a run's files at once.
 
     Raises
     ------
     RunError
         When the disk is full or cannot be written; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written: {error.strerror}. Make room, and go on with --resume."
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic.write(path, text, "Make room, and go on with --resume.")

@@ -9,11 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
-from trimtab.evaluation.measures import MEASURES
+from trimtab.evaluation.terminal import targets_table
 from trimtab.training.state import State
 
 
@@ -125,47 +124,3 @@ class Terminal(Progress):
         self.console.print(targets_table(metrics))
         files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         self.console.print(f"{folder}: {', '.join(files)}")
-
-
-def targets_table(metrics: Mapping[str, Any]) -> Table:
-    """Return each target's ranking metric with its interval, for a terminal."""
-    table = Table(box=None, header_style="bold")
-    for heading in ("target", "metric", "value", "95 % interval", "rows", "pcoc"):
-        table.add_column(heading, justify="left" if heading in ("target", "metric") else "right")
-    for name, target in metrics["targets"].items():
-        key = next(m.ranking for m in MEASURES.values() if f"{m.ranking}_interval" in target)
-        low, high = target[f"{key}_interval"]
-        table.add_row(
-            name,
-            key,
-            _number(target[key]),
-            f"{_number(low)} to {_number(high)}",
-            f"{target['rows']:,}",
-            _number(target.get("pcoc")),
-        )
-    return table
-
-
-def differences_table(found: Mapping[str, Any]) -> Table:
-    """Return the paired differences of two runs, for a terminal; those beyond chance are bold."""
-    table = Table(box=None, header_style="bold")
-    for heading in ("target", "metric", "first", "second", "difference", "95 % interval"):
-        table.add_column(heading, justify="left" if heading in ("target", "metric") else "right")
-    for name, metrics in found.items():
-        for metric, values in metrics.items():
-            low, high = values["interval"]
-            sure = low is not None and (low > 0 or high < 0)
-            table.add_row(
-                name,
-                metric,
-                _number(values["first"]),
-                _number(values["second"]),
-                f"{values['difference']:+.4f}" if values["difference"] is not None else "-",
-                f"{_number(low)} to {_number(high)}",
-                style="bold" if sure else "",
-            )
-    return table
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import torch
 
+from trimtab import atomic
 from trimtab.calibration import Calibration
 from trimtab.config.load import load, parse
 from trimtab.config.schema import RunSettings
@@ -225,7 +226,7 @@ def train(
     state = build_state(settings, prepared, device)
     folder = Path(out or tempfile.mkdtemp(prefix="trimtab-"))
     for place in (folder, folder / FRONT):
-        checkpoint.sweep(place)
+        atomic.sweep(place)
     with whole(folder):
         growth.begin(folder, settings, prepared, state, source)
         progress.start(settings, prepared, state)
@@ -236,10 +237,7 @@ def train(
     page["importance"] = importance.keep(
         folder, settings, prepared, evaluation=end.evaluation, calibration=end.calibration
     )
-    try:
-        write_report(page, folder / REPORT)
-    except OSError as error:
-        raise RunError(f"{folder / REPORT}: cannot be written: {error.strerror}.") from None
+    write_report(page, folder / REPORT)
     progress.finished(folder, end.metrics, end.served.told(state.curves))
     statistics, rows = prepared.statistics, rows_of(prepared)
     return Run(folder, settings, statistics, state.model, calibration=end.calibration, rows=rows)

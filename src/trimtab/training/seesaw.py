@@ -84,11 +84,7 @@ def seesaw(run: Run, *, seeds: int = 1, progress: Trainings | None = None) -> di
 def _leave(found: dict[str, Any], folder: Path) -> None:
     """Write what was found, as numbers and as a page."""
     write(folder / SEESAW_FOUND, json.dumps(found, indent=1))
-    page = folder / SEESAW_PAGE
-    try:
-        write_page(found | {"title": folder.name, "folder": str(folder)}, page)
-    except OSError as error:
-        raise RunError(f"{page}: cannot be written: {error.strerror}.") from None
+    write_page(found | {"title": folder.name, "folder": str(folder)}, folder / SEESAW_PAGE)
 
 
 def _require_comparable(run: Run, names: Sequence[str], seeds: int) -> None:

@@ -19,7 +19,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from trimtab.errors import InputError, RunError
+from trimtab import atomic
+from trimtab.errors import InputError
 from trimtab.evaluation.evaluate import finite
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.formulas import Formula
@@ -61,15 +62,7 @@ def write(
         When the file cannot be written.
     """
     text = render(candidates, title=title, formula=formula, profiles=profiles, items=items)
-    final = Path(path)
-    beside = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(final)
-    except OSError as error:
-        raise RunError(f"{final}: cannot be written: {error.strerror}.") from None
-    finally:
-        beside.unlink(missing_ok=True)
+    atomic.write(Path(path), text)
 
 
 def render(
