@@ -15,7 +15,6 @@ won.
 import argparse
 import json
 import platform
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,24 +24,11 @@ import numpy as np
 import torch
 
 import trimtab
-from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import prepare
-from trimtab.training.regret import (
-    ONE,
-    Stop,
-    Trainer,
-    Weighting,
-    blended,
-    draw,
-    fused,
-    mean_labels,
-    names_in_blend,
-    regret,
-    reweighted,
-)
+from trimtab.training.regret import Weighting, draw
+from trimtab.training.retraining import Retraining
 
 RUN = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
-FORMS = ("unlabelled", "every_row")
 WIDTHS = ([64, 32, 16], [256, 128, 64])
 
 
@@ -60,7 +46,7 @@ def main() -> None:
         f"{platform.python_version()}, torch {torch.__version__}, {options.seeds} seeds\n"
     )
     done = [json.loads(line) for line in _lines(options.results)]
-    for entry in Benchmark(options.seeds).run(options.weightings, skip=len(done)):
+    for entry in run(options.weightings, options.seeds, skip=len(done)):
         done.append(entry)
         if options.results:
             with options.results.open("a") as file:
@@ -72,68 +58,33 @@ def main() -> None:
         print(json.dumps(summary))
 
 
-class Benchmark:
-    """The models of one log: the steered ones once, the retrained ones for each weighting."""
+def run(weightings: int, seeds: int, skip: int) -> Iterator[dict[str, Any]]:
+    """Train every model; yield one entry a weighting."""
+    settings = trimtab.load_settings(RUN, [])
+    prepared = prepare(settings.plan())
+    models = Retraining(
+        settings, prepared, list(settings.targets), seeds=range(seeds), widths=WIDTHS
+    )
+    drawn = draw(models.means, weightings, seed=0)
+    if skip >= len(drawn):
+        return
+    models.steer()
+    for number, weighting in list(enumerate(drawn))[skip:]:
+        yield {
+            "number": number,
+            "shares": weighting.shares,
+            "steered_seconds": models.steered_seconds,
+        } | one(models, weighting)
 
-    def __init__(self, seeds: int) -> None:
-        self.settings = trimtab.load_settings(RUN, [])
-        self.prepared = prepare(self.settings.plan())
-        self.trainer = Trainer(self.prepared)
-        self.seeds = range(seeds)
-        self.targets = list(self.settings.targets)
-        self.users = self.prepared.valid.arrays["user"].astype(np.int64)
-        self.labels = {name: self.prepared.valid.label(name) for name in self.targets}
-        rows = self.prepared.train
-        self.highest = {name: float(np.nanmax(rows.label(name))) for name in self.targets}
 
-    def run(self, weightings: int, skip: int) -> Iterator[dict[str, Any]]:
-        drawn = draw(mean_labels(self.prepared.train, self.targets), weightings, seed=0)
-        if skip >= len(drawn):
-            return
-        started = time.perf_counter()
-        stop = self.trainer.stop(self.settings, {})
-        steered = [self._fit(self.settings, stop, seed, {}) for seed in self.seeds]
-        seconds = (time.perf_counter() - started) / len(self.seeds)
-        for number, weighting in list(enumerate(drawn))[skip:]:
-            yield {"number": number, "shares": weighting.shares, "steered_seconds": seconds} | (
-                self._weighting(weighting, steered)
-            )
-
-    def _weighting(self, weighting: Weighting, steered: list[dict[str, Any]]) -> dict[str, Any]:
-        gain = fused(self.labels, weighting)
-        ours = [fused(predictions, weighting) for predictions in steered]
-        started = time.perf_counter()
-        blend, stop, name = self._best_blend(weighting)
-        rename = names_in_blend(self.targets)
-        theirs = [self._fit(blend, stop, seed, rename)[ONE].astype(float) for seed in self.seeds]
-        seconds = (time.perf_counter() - started) / len(self.seeds)
-        many = reweighted(self.settings, weighting)
-        stop = self.trainer.stop(many, {})
-        others = [fused(self._fit(many, stop, seed, {}), weighting) for seed in self.seeds]
-        return {
-            "blend": asdict(regret(gain, ours, theirs, self.users)) | {"chosen": name},
-            "reweighted": asdict(regret(gain, ours, others, self.users)),
-            "retrained_seconds": seconds,
-        }
-
-    def _best_blend(self, weighting: Weighting) -> tuple[RunSettings, Stop, str]:
-        """Return the blend that orders the earlier days best, and when it stops."""
-        tried = []
-        for form in FORMS:
-            for widths in WIDTHS:
-                trunk = self.settings.trunk.model_copy(update={"widths": widths})
-                settings = self.settings.model_copy(update={"trunk": trunk})
-                blend = blended(settings, weighting, form, self.highest)
-                stop = self.trainer.stop(blend, names_in_blend(self.targets))
-                tried.append((stop, f"{form} {widths[0]}", blend))
-        stop, name, blend = max(tried, key=lambda one: one[0].score)
-        return blend, stop, name
-
-    def _fit(
-        self, settings: RunSettings, stop: Stop, seed: int, rename: dict[str, str]
-    ) -> dict[str, Any]:
-        training = settings.training.model_copy(update={"seed": seed})
-        return self.trainer.scores(settings.model_copy(update={"training": training}), stop, rename)
+def one(models: Retraining, weighting: Weighting) -> dict[str, Any]:
+    blend, many = models.blend(weighting), models.reweighted(weighting)
+    chosen = {"chosen": f"{blend.form} {blend.width}"}
+    return {
+        "blend": asdict(models.regret(weighting, blend.scores)) | chosen,
+        "reweighted": asdict(models.regret(weighting, many.scores)),
+        "retrained_seconds": blend.seconds,
+    }
 
 
 def summarise(entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Checks steering against retraining on a run's own data: ``trimtab steer RUN --verify N``."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,21 +10,8 @@ from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import prepare
 from trimtab.errors import InputError
 from trimtab.evaluation.evaluate import finite
-from trimtab.training.regret import (
-    ONE,
-    Stop,
-    Trainer,
-    Weighting,
-    blended,
-    draw,
-    fused,
-    mean_labels,
-    names_in_blend,
-    regret,
-)
-
-FORMS = ("unlabelled", "every_row")
-"""Forms of a blend; for each weighting the one that orders the earlier days better is taken."""
+from trimtab.training.regret import Weighting, draw
+from trimtab.training.retraining import Retraining
 
 
 def verify(
@@ -34,6 +20,7 @@ def verify(
     *,
     seeds: int = 1,
     seed: int = 0,
+    loss_weights: bool = False,
     told: Callable[[str], None] = lambda doing: None,
 ) -> dict[str, Any]:
     """Retrain for weightings drawn by a seed, and compare each with one steered model.
@@ -45,6 +32,9 @@ def verify(
     ----------
     seeds
         Trainings of each model; the spread over them is the floor below which nothing counts.
+    loss_weights
+        Compare also with the run's own model retrained with the shares as loss weights. That takes
+        as long for each weighting as the steered model once: several times what the blends take.
     told
         Called with what begins.
 
@@ -59,69 +49,48 @@ def verify(
     names = [n for n, target in targets.items() if n in target.labels(n, targets)]  # No blends.
     if len(names) < 2:
         raise InputError(f"there is nothing to weigh: the run has {len(names)} target to steer.")
-    checked = _Checked(settings, names, seeds)
+    first = settings.training.seed
+    models = Retraining(
+        settings, prepare(settings.plan()), names, seeds=range(first, first + seeds)
+    )
     told("training the model that is steered")
-    checked.steer()
-    drawn = draw(checked.means, weightings, seed)
+    models.steer()
+    drawn = draw(models.means, weightings, seed)
     found = []
     for number, weighting in enumerate(drawn, 1):
         told(f"retraining for weighting {number} of {len(drawn)}")
-        found.append(checked.one(weighting))
-    return finite(
-        {
-            "weightings": found,
-            "mean_regret": float(np.mean([one["regret"] for one in found])),
-            "max_regret": float(np.max([one["regret"] for one in found])),
-            "largest_lower_bound": float(np.max([one["interval"][0] for one in found])),
-            "seeds": seeds,
-            "steered_seconds": checked.steered_seconds,
-            "retrained_seconds": sum(one["seconds"] for one in found),
-        }
-    )
+        found.append(_one(models, weighting, loss_weights=loss_weights))
+    summary = {
+        "weightings": found,
+        **_summary(found),
+        "seeds": seeds,
+        "steered_seconds": models.steered_seconds,
+        "retrained_seconds": sum(one["seconds"] for one in found),
+    }
+    if loss_weights:
+        summary["reweighted"] = _summary([one["reweighted"] for one in found])
+    return finite(summary)
 
 
-class _Checked:
-    """The models of one log."""
+def _one(models: Retraining, weighting: Weighting, *, loss_weights: bool) -> dict[str, Any]:
+    """Retrain for one weighting; return its regret, as JSON."""
+    blend = models.blend(weighting)
+    found = {
+        "shares": weighting.shares,
+        "form": blend.form,
+        "seconds": blend.seconds,
+        **asdict(models.regret(weighting, blend.scores)),
+    }
+    if loss_weights:
+        other = models.reweighted(weighting)
+        against = asdict(models.regret(weighting, other.scores))
+        found["reweighted"] = {"seconds": other.seconds, **against}
+    return found
 
-    def __init__(self, settings: RunSettings, names: list[str], seeds: int) -> None:
-        self.settings = settings
-        self.prepared = prepare(settings.plan())
-        self.trainer = Trainer(self.prepared)
-        self.seeds = [settings.training.seed + i for i in range(seeds)]
-        train, valid = self.prepared.train, self.prepared.valid
-        self.means = mean_labels(train, names)
-        self.highest = {name: float(np.nanmax(train.label(name))) for name in names}
-        self.labels = {name: valid.label(name) for name in names}
-        self.users = valid.arrays["user"].astype(np.int64)
-        self.predictions: list[dict[str, Any]] = []
-        self.steered_seconds = 0.0
 
-    def steer(self) -> None:
-        """Train the model that is steered."""
-        started = time.perf_counter()
-        stop = self.trainer.stop(self.settings, {})
-        self.predictions = [self._scores(self.settings, stop, seed, {}) for seed in self.seeds]
-        self.steered_seconds = (time.perf_counter() - started) / len(self.seeds)
-
-    def one(self, weighting: Weighting) -> dict[str, Any]:
-        """Retrain for one weighting; return its regret, as JSON."""
-        started = time.perf_counter()
-        rename = names_in_blend(list(weighting.weights))
-        tried = []
-        for form in FORMS:
-            blend = blended(self.settings, weighting, form, self.highest)
-            tried.append((self.trainer.stop(blend, rename), form, blend))
-        stop, form, blend = max(tried, key=lambda one: one[0].score)
-        theirs = [self._scores(blend, stop, seed, rename)[ONE] for seed in self.seeds]
-        seconds = (time.perf_counter() - started) / len(self.seeds)
-        ours = [fused(predictions, weighting) for predictions in self.predictions]
-        scores = [score.astype(np.float64) for score in theirs]
-        found = regret(fused(self.labels, weighting), ours, scores, self.users)
-        return {"shares": weighting.shares, "form": form, "seconds": seconds, **asdict(found)}
-
-    def _scores(
-        self, settings: RunSettings, stop: Stop, seed: int, rename: dict[str, str]
-    ) -> dict[str, Any]:
-        training = settings.training.model_copy(update={"seed": seed})
-        seeded = settings.model_copy(update={"training": training})
-        return self.trainer.scores(seeded, stop, rename)
+def _summary(found: list[dict[str, Any]]) -> dict[str, float]:
+    return {
+        "mean_regret": float(np.mean([one["regret"] for one in found])),
+        "max_regret": float(np.max([one["regret"] for one in found])),
+        "largest_lower_bound": float(np.max([one["interval"][0] for one in found])),
+    }
