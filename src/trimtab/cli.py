@@ -275,6 +275,9 @@ def steer(
         int | None, typer.Option(metavar="N", min=1, help="Retrain for N weightings instead.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each, for --verify.")] = 1,
+    loss_weights: Annotated[
+        bool, typer.Option("--loss-weights", help="For --verify: retrain the run's model too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what weights do to every target, or find them; only --verify trains again."""
@@ -308,7 +311,8 @@ def steer(
     else:
         refuse_grown(run)
         told = Console(stderr=True, highlight=False).print
-        found, print_found = retrain(loaded.settings, verify, seeds=seeds, told=told), show_regret
+        found = retrain(loaded.settings, verify, seeds=seeds, loss_weights=loss_weights, told=told)
+        print_found = show_regret
     if as_json:
         print(json.dumps(found))
         return

@@ -287,3 +287,16 @@ def test_verified_against_retraining(finished: Any) -> None:
     words = finished.call("steer run --verify 1").out
     assert "Mean regret" in words
     assert "another seed" in words
+
+
+def test_verified_against_loss_weights_too(finished: Any) -> None:
+    alone = json.loads(finished.call("steer run --verify 1 --json").out)
+    assert "reweighted" not in alone
+    assert "reweighted" not in alone["weightings"][0]
+    found = json.loads(finished.call("steer run --verify 1 --loss-weights --json").out)
+    (one,) = found["weightings"]
+    assert one["regret"] == alone["mean_regret"]
+    other = one["reweighted"]
+    assert other["steered"] == one["steered"]
+    assert other["regret"] == pytest.approx(other["retrained"] - other["steered"])
+    assert found["reweighted"]["mean_regret"] == other["regret"]

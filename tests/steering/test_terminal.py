@@ -10,7 +10,7 @@ from trimtab.steering.effect import effect
 from trimtab.steering.formulas.base import parse
 from trimtab.steering.question import solve
 from trimtab.steering.search import front
-from trimtab.steering.terminal import show, words
+from trimtab.steering.terminal import show, show_regret, words
 
 Many = Callable[[int], Candidates]
 NOW = parse({"kind": "additive", "weights": {"click": 1}}, "now")
@@ -79,3 +79,35 @@ def test_formulas_in_a_line() -> None:
     assert line(kind="rank", weights={"click": 1}) == "the formula rank"
     both = line(kind="additive", weights={"click": 1, "play": play}, scenes={"a": {"like": 0}})
     assert both == "click=1,play/min=2 (at most 3),a.like=0"
+
+
+def test_regret_fits_80_columns() -> None:
+    shares = dict.fromkeys(("click", "long_view", "like", "play"), 0.25)
+    one = {"steered": 0.75, "retrained": 0.7488, "regret": -0.0012, "interval": [-0.0032, 0.0011]}
+    lost = {"steered": 0.75, "retrained": 0.752, "regret": 0.002, "interval": [0.001, 0.003]}
+    means = {"mean_regret": -0.0012, "max_regret": -0.0012}
+    found: dict[str, Any] = {
+        "weightings": [{"shares": shares, **one}],
+        **means,
+        "seeds": 1,
+        "steered_seconds": 3.0,
+        "retrained_seconds": 5.0,
+    }
+    text = regret_shown(found)
+    assert "-0.0012  -0.0032 to +0.0011" in text
+    assert "Mean regret -0.0012" in text
+    assert "retraining took 5 s" in text
+    assert "another seed" in text
+    assert "loss weights" not in text
+    (weighting,) = found["weightings"]
+    found["weightings"] = [weighting | {"reweighted": {**lost, "seconds": 4.0}}]
+    text = regret_shown(found | {"reweighted": {"mean_regret": 0.002, "max_regret": 0.002}})
+    assert "as loss weights:" in text
+    assert "+0.0020  +0.0010 to +0.0030" in text
+    assert "retraining took 9 s" in text
+
+
+def regret_shown(found: dict[str, Any]) -> str:
+    file = io.StringIO()
+    show_regret(found, Console(file=file, width=80, highlight=False))
+    return file.getvalue()

@@ -1,6 +1,6 @@
 """What ``trimtab steer`` prints."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -29,11 +29,33 @@ def show(found: Mapping[str, Any], console: Console) -> None:
 
 def show_regret(found: Mapping[str, Any], console: Console) -> None:
     """Print what steering lost, or won, against retraining for each weighting."""
+    ones = found["weightings"]
+    console.print("Shares of the mean gain, and C on the valid rows, which no model here has seen:")
+    console.print(_regret_table(ones))
+    console.print(
+        f"\n{_mean_regret(found)}: C of the retrained model less that of the steered one; below 0, "
+        "steering is better."
+    )
+    seconds = found["retrained_seconds"]
+    if "reweighted" in found:
+        others = [one["reweighted"] for one in ones]
+        console.print("\nAgainst the run's own model retrained with the shares as loss weights:")
+        console.print(_regret_table([one | one["reweighted"] for one in ones]))
+        console.print(f"\n{_mean_regret(found['reweighted'])}.")
+        seconds += sum(one["seconds"] for one in others)
+    console.print(
+        f"One training, {found['steered_seconds']:.0f} s, steered to {len(ones)} weightings; "
+        f"retraining took {seconds:.0f} s."
+    )
+    if found["seeds"] == 1:
+        console.print("One training of each: another seed may change C by a few thousandths.")
+
+
+def _regret_table(ones: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, header_style="bold")
-    names = list(found["weightings"][0]["shares"])
-    for heading in (*names, "steered", "retrained", "regret", "95 % interval"):
+    for heading in (*ones[0]["shares"], "steered", "retrained", "regret", "95 % interval"):
         table.add_column(heading, justify="right")
-    for one in found["weightings"]:
+    for one in ones:
         low, high = one["interval"]
         lost = low is not None and low > 0
         table.add_row(
@@ -44,19 +66,11 @@ def show_regret(found: Mapping[str, Any], console: Console) -> None:
             f"{low:+.4f} to {high:+.4f}" if low is not None else "-",
             style="red" if lost else "",
         )
-    console.print("Shares of the mean gain, and C on the valid rows, which no model here has seen:")
-    console.print(table)
-    console.print(
-        f"\nMean regret {found['mean_regret']:+.4f}, largest {found['max_regret']:+.4f}: C of the "
-        "retrained model less that of the steered one; below 0, steering is better."
-    )
-    console.print(
-        f"One training, {found['steered_seconds']:.0f} s, steered to "
-        f"{len(found['weightings'])} weightings; retraining took "
-        f"{found['retrained_seconds']:.0f} s."
-    )
-    if found["seeds"] == 1:
-        console.print("One training of each: another seed may change C by a few thousandths.")
+    return table
+
+
+def _mean_regret(found: Mapping[str, Any]) -> str:
+    return f"Mean regret {found['mean_regret']:+.4f}, largest {found['max_regret']:+.4f}"
 
 
 def _show_effect(found: Mapping[str, Any], console: Console) -> None:

@@ -34,7 +34,7 @@ def verify(
         Trainings of each model; the spread over them is the floor below which nothing counts.
     loss_weights
         Compare also with the run's own model retrained with the shares as loss weights. That takes
-        as long for each weighting as the steered model once: several times what the blends take.
+        as long for each weighting as the steered model once, more than the blends.
     told
         Called with what begins.
 
