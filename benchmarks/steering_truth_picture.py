@@ -12,10 +12,10 @@ NAMES = {
     "blend": "blend, retrained each time",
     "reweighted": "multi-target, retrained with loss weights",
 }
-LEFT, WIDTH, GAP, STEP, TOP = 130, 300, 40, 24, 84
+LEFT, WIDTH, GAP, STEP, TOP = 130, 290, 60, 24, 84
 PANELS = {
     "to_truth": "Regret to the true optimum",
-    "against": "Regret of steering to the retrained model",
+    "against": "Regret of steering to retraining",
 }
 
 
@@ -23,7 +23,7 @@ def draw(entries: list[dict[str, Any]]) -> str:
     """Draw a panel for the regret to the truth, and one for that of steering to retraining."""
     correlations = list(dict.fromkeys(entry["correlation"] for entry in entries))
     bottom = TOP + len(correlations) * (len(COLOURS) * STEP + 12)
-    whole, height = LEFT + 2 * WIDTH + GAP + 30, bottom + 40
+    whole, height = LEFT + 2 * WIDTH + GAP + 30, bottom + 52
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {height}" font-family='
         '"system-ui, sans-serif" font-size="13">',
@@ -36,11 +36,14 @@ def draw(entries: list[dict[str, Any]]) -> str:
         at += 40 + 7 * len(NAMES[name])
     for i, correlation in enumerate(correlations):
         y = TOP + i * (len(COLOURS) * STEP + 12) + len(COLOURS) * STEP / 2 + 4
-        parts.append(
-            f'<text x="{LEFT - 12}" y="{y:.1f}" text-anchor="end">correlation {correlation}</text>'
-        )
+        label = f"correlation {correlation:g}"
+        parts.append(f'<text x="{LEFT - 12}" y="{y:.1f}" text-anchor="end">{label}</text>')
     for i, what in enumerate(PANELS):
         parts += panel(entries, what, correlations, left=LEFT + i * (WIDTH + GAP), bottom=bottom)
+    parts.append(
+        f'<text x="{LEFT + WIDTH + GAP + WIDTH / 2}" y="{bottom + 40}" text-anchor="middle" '
+        'fill="#475569" font-size="12">below 0, steering wins</text>'
+    )
     return "\n".join([*parts, "</svg>\n"])
 
 
