@@ -1,6 +1,6 @@
 """What steering loses to the true optimum on simulated feeds, at three correlations.
 
-python benchmarks/steering_truth.py [--rows 100000] [--weightings 8] [--seeds 5] [--results FILE]
+python benchmarks/steering_truth.py [--rows 120000] [--weightings 8] [--seeds 5] [--results FILE]
                                     [--picture FILE] [--json]
 
 Feeds whose targets' hidden factors correlate by .9, .5 and 0, one a correlation; shares of stop,
@@ -44,7 +44,7 @@ RETRAINED = MODELS[1:]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rows", type=int, default=120_000)
     parser.add_argument("--weightings", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -163,8 +163,11 @@ def _summary(entries: list[dict[str, Any]], what: str, name: str) -> dict[str, f
     found = [entry[what][name] for entry in entries]
     return {
         "mean_regret": float(np.mean([one["regret"] for one in found])),
+        "median_regret": float(np.median([one["regret"] for one in found])),
         "max_regret": max(one["regret"] for one in found),
         "largest_lower_bound": max(one["interval"][0] for one in found),
+        "lost": len([one for one in found if one["interval"][0] > 0]),
+        "won": len([one for one in found if one["interval"][1] < 0]),
         "noise": float(np.mean([one["noise"] for one in found])),
     }
 
@@ -183,15 +186,18 @@ def _of(one: dict[str, Any]) -> str:
 
 def table(found: list[dict[str, Any]]) -> str:
     heads = [f"{name}, to the truth: mean (worst)" for name in MODELS]
-    heads += [f"steered to {name}: mean, worst, largest lower bound" for name in RETRAINED]
+    heads += [
+        f"steered to {name}: mean, median, worst; largest lower bound; lost, won beyond chance"
+        for name in RETRAINED
+    ]
     lines = [f"| correlation | C of the truth | {' | '.join(heads)} |", "|---|---|" + "---|" * 5]
     for row in found:
         cells = [
             f"{one['mean_regret']:+.4f} ({one['max_regret']:+.4f})"
             for one in row["to_truth"].values()
         ] + [
-            f"{one['mean_regret']:+.4f}, {one['max_regret']:+.4f}, "
-            f"{one['largest_lower_bound']:+.4f}"
+            f"{one['mean_regret']:+.4f}, {one['median_regret']:+.4f}, {one['max_regret']:+.4f}; "
+            f"{one['largest_lower_bound']:+.4f}; {one['lost']}, {one['won']}"
             for one in row["against"].values()
         ]
         lines.append(f"| {row['correlation']} | {row['truth']:.4f} | {' | '.join(cells)} |")
