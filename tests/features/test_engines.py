@@ -100,7 +100,7 @@ def test_an_update_is_row_wise_adagrad(
     tables = engine.tables({"a": 9}, {str(i): width for i, width in enumerate(blocks)}, 0.5)
     tables.reset_parameters()
     optimizer = engine.optimizer(tables, learning_rate=0.1, weight_decay=decay, longest=longest)
-    weight, sums = tables.weight.detach().clone(), torch.zeros(9, len(blocks))
+    weight, sums = tables.read().clone(), torch.zeros(9, len(blocks))
     for rows in ([0, 3, 3, 8], [3, 3, 3], [5], [], [1, 0, 1, 7, 7]):
         upstream = torch.randn(len(rows), sum(blocks))
         optimizer.zero_grad()
@@ -114,7 +114,7 @@ def test_an_update_is_row_wise_adagrad(
                 sums[row, b] += part.square().mean()
                 step = 0.1 * part / (sums[row, b].sqrt() + 1e-8)
                 weight[row, sum(blocks[:b]) : sum(blocks[: b + 1])] -= step
-    torch.testing.assert_close(tables.weight.detach(), weight, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(tables.read(), weight, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(optimizer.state[tables.weight]["sum"], sums, rtol=1e-5, atol=1e-6)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from trimtab.features.engines.pytorch import SortedLookup as Lookup
 from trimtab.features.row_wise_adagrad import RowWiseAdagrad
-from trimtab.features.tables import Tables
+from trimtab.features.tables import ArrayTables
 from trimtab.layers import initialise
 
 RATE, EPS = 0.1, 1e-8
@@ -40,7 +40,7 @@ def reference(
 def test_steps_are_the_references(
     blocks: list[int], decay: float, dtype: torch.dtype, tolerance: float
 ) -> None:
-    tables = Tables({"a": 5, "b": 4}, {str(i): width for i, width in enumerate(blocks)}, 0.5)
+    tables = ArrayTables({"a": 5, "b": 4}, {str(i): width for i, width in enumerate(blocks)}, 0.5)
     initialise(tables, 0)
     tables.to(dtype)
     optimizer = RowWiseAdagrad(
@@ -70,7 +70,7 @@ def test_steps_are_the_references(
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 def test_rows_not_touched_stay_as_they_are(decay: float) -> None:
-    tables = Tables({"a": 9}, {"x": 3, "y": 2}, 0.5)
+    tables = ArrayTables({"a": 9}, {"x": 3, "y": 2}, 0.5)
     initialise(tables, 0)
     before = tables.weight.detach().clone()
     optimizer = RowWiseAdagrad(
@@ -88,7 +88,7 @@ def test_rows_not_touched_stay_as_they_are(decay: float) -> None:
 
 
 def test_a_block_without_a_gradient_stays_while_the_others_move() -> None:
-    tables = Tables({"a": 4}, {"x": 3, "y": 2}, 0.5)
+    tables = ArrayTables({"a": 4}, {"x": 3, "y": 2}, 0.5)
     initialise(tables, 0)
     before = tables.weight.detach().clone()
     optimizer = RowWiseAdagrad([tables.weight], blocks=[3, 2], learning_rate=RATE)

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from trimtab.features.engines.pytorch import SortedLookup as Lookup
-from trimtab.features.tables import Tables
+from trimtab.features.tables import ArrayTables, Tables
 from trimtab.layers import initialise
 
 TABLES = {"user": 7, "video": 11, "tag": 3}
@@ -18,7 +18,7 @@ ROWS = {
 
 
 def tables(dtype: torch.dtype = torch.float64) -> Tables:
-    made = Tables(TABLES, BLOCKS, 0.5)
+    made = ArrayTables(TABLES, BLOCKS, 0.5)
     initialise(made, 0)
     return made.to(dtype)
 
@@ -81,7 +81,7 @@ def part(made: Tables, table: str, block: str) -> Tensor:
 
 
 def test_start_is_normal_with_the_deviation() -> None:
-    made = Tables({"user": 20_000}, {"shared": 8}, 0.01)
+    made = ArrayTables({"user": 20_000}, {"shared": 8}, 0.01)
     initialise(made, 3)
     assert made.weight.mean().item() == pytest.approx(0, abs=1e-4)
     assert made.weight.std().item() == pytest.approx(0.01, rel=0.01)
@@ -89,7 +89,7 @@ def test_start_is_normal_with_the_deviation() -> None:
 
 def test_start_depends_on_the_names_alone() -> None:
     small = tables()
-    large = Tables(
+    large = ArrayTables(
         {"new": 5, "video": 11, "tag": 3, "user": 7},
         {"shared": 4, "own/like": 2, "own/click": 2, "first/like": 1, "first/click": 1},
         0.5,
@@ -100,13 +100,13 @@ def test_start_depends_on_the_names_alone() -> None:
             assert torch.equal(part(large, table, block).double(), part(small, table, block))
     assert not torch.equal(part(large, "user", "own/like"), part(large, "user", "own/click"))
     assert not torch.equal(part(large, "new", "shared")[:3], part(large, "tag", "shared"))
-    other = Tables(TABLES, BLOCKS, 0.5)
+    other = ArrayTables(TABLES, BLOCKS, 0.5)
     initialise(other, 1)
     assert not torch.equal(other.weight.double(), small.weight)
 
 
 def test_no_table_at_all() -> None:
-    made = Tables({}, BLOCKS, 0.1)
+    made = ArrayTables({}, BLOCKS, 0.1)
     initialise(made, 0)
     out = made(Lookup.of(torch.zeros(0, dtype=torch.int32)))
     assert out.shape == (0, 7)
@@ -118,7 +118,7 @@ def test_no_table_at_all() -> None:
 def test_a_start_drawn_in_slices_is_the_one_drawn_at_once(
     rows: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, sliced = (Tables({"a": rows, "b": 5}, {"shared": width}, 0.1) for _ in range(2))
+    whole, sliced = (ArrayTables({"a": rows, "b": 5}, {"shared": width}, 0.1) for _ in range(2))
     torch.manual_seed(3)
     whole.reset_parameters()
     monkeypatch.setattr("trimtab.features.tables._SLICE", 16)

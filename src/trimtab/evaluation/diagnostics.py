@@ -58,10 +58,10 @@ def information_abundance(model: RankingModel) -> Table:
     tables = model.features.tables
     ends = np.cumsum([0, *tables.blocks.values()])
     spans = dict(zip(tables.blocks, pairwise(ends), strict=True))
-    found: Table = {}
+    weight, found = tables.read(), Table()
     for name, rows in tables.tables.items():
         start = tables.offset[name]
-        part = tables.weight.detach()[start : start + rows]
+        part = weight[start : start + rows]
         found[name] = {b: _abundance(part[:, i:j]) for b, (i, j) in spans.items() if j - i > 1}
     return {name: blocks for name, blocks in found.items() if blocks}
 

@@ -20,6 +20,17 @@ Step = Callable[[Tensor, Tensor, Touched, Mapping[str, Any]], None]
 """Updates the touched rows of a table, and its sums of squares, by a parameter group's settings."""
 
 
+def shortened(
+    gradient: Float[Tensor, "touched width"], longest: float | None
+) -> Float[Tensor, "touched width"]:
+    """Shorten the gradients of rows that are longer than ``longest``."""
+    if longest is None:
+        return gradient
+    length = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+    short: Tensor = gradient * (longest / length.clamp(min=longest))
+    return short
+
+
 def step_in_passes(
     table: Float[Tensor, "rows width"],
     squares: Float[Tensor, "rows blocks"],
@@ -29,9 +40,7 @@ def step_in_passes(
     """Update the touched rows by a few operations over all of them."""
     rows, gradient = touched
     weight, total = table.index_select(0, rows), squares.index_select(0, rows)
-    if group["longest"] is not None:
-        length = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-        gradient = gradient * (group["longest"] / length.clamp(min=group["longest"]))
+    gradient = shortened(gradient, group["longest"])
     if group["weight_decay"]:
         gradient = gradient + group["weight_decay"] * weight
     column, first = 0, 0

@@ -1,5 +1,6 @@
 """Embedding tables: every feature's rows in one array, gathered and updated in one pass."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -19,17 +20,17 @@ class _Distinct(torch.autograd.Function):
     """The different rows of a table; their gradient is sparse, each row once."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, lookup: Lookup) -> Tensor:
-        ctx.lookup, ctx.shape = lookup, table.shape
-        return lookup.gather(table)
+    def forward(ctx: Any, weight: Tensor, tables: "Tables", lookup: Lookup) -> Tensor:
+        ctx.lookup, ctx.shape = lookup, weight.shape
+        return tables.gather(lookup)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         rows = ctx.lookup.distinct[None].long()
         sparse = torch.sparse_coo_tensor(
             rows, gradients[0], ctx.shape, is_coalesced=True, check_invariants=False
         )
-        return sparse, None
+        return sparse, None, None
 
 
 class _Expand(torch.autograd.Function):
@@ -87,8 +88,8 @@ def project(
     return out
 
 
-class Tables(nn.Module):
-    """The embedding tables of all features as one array, a table after the other.
+class Tables(nn.Module, ABC):
+    """The embedding tables of all features, a table after the other.
 
     Parameters
     ----------
@@ -99,7 +100,14 @@ class Tables(nn.Module):
         step size of its own.
     deviation
         Standard deviation of the normal start.
+
+    Attributes
+    ----------
+    weight
+        What gradients are taken by, ``[rows, width]``; the rows themselves are ``read``.
     """
+
+    weight: nn.Parameter
 
     def __init__(
         self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
@@ -110,7 +118,19 @@ class Tables(nn.Module):
         self.deviation = deviation
         ends = torch.tensor([0, *tables.values()]).cumsum(0)
         self.offset = dict(zip(tables, ends.tolist(), strict=False))
-        self.weight = nn.Parameter(torch.empty(int(ends[-1]), sum(blocks.values())))
+        self.rows, self.width = int(ends[-1]), sum(blocks.values())
+
+    @abstractmethod
+    def read(self) -> Float[Tensor, "rows width"]:
+        """Return every row, its blocks side by side."""
+
+    @abstractmethod
+    def write(self, rows: slice, columns: slice, values: Float[Tensor, "some columns"]) -> None:
+        """Set some columns of some rows."""
+
+    @abstractmethod
+    def gather(self, lookup: Lookup) -> Float[Tensor, "distinct width"]:
+        """Return the different rows that are wanted."""
 
     def reset_parameters(self) -> None:
         """Draw each table's block from the seed and their names."""
@@ -123,17 +143,39 @@ class Tables(nn.Module):
                     part = torch.empty(last - first, width)
                     part.normal_(0, self.deviation, generator=generator)
                     place = slice(start + first, start + last)
-                    self.weight.data[place, column : column + width] = part
+                    self.write(place, slice(column, column + width), part)
                 column += width
 
     def distinct(self, lookup: Lookup) -> Float[Tensor, "distinct width"]:
         """Return the different rows that are wanted; their gradient is sparse."""
-        rows: Tensor = _Distinct.apply(self.weight, lookup)  # type: ignore[no-untyped-call]
+        rows: Tensor = _Distinct.apply(self.weight, self, lookup)  # type: ignore[no-untyped-call]
         return rows
 
     def forward(self, lookup: Lookup) -> Float[Tensor, "total width"]:
         """Return the wanted rows; the table's gradient is sparse."""
         return expand(self.distinct(lookup), lookup)
+
+
+class ArrayTables(Tables):
+    """Tables whose rows are one array, the blocks of a row side by side: the parameter itself."""
+
+    def __init__(
+        self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
+    ) -> None:
+        super().__init__(tables, blocks, deviation)
+        self.weight = nn.Parameter(torch.empty(self.rows, self.width))
+
+    def read(self) -> Float[Tensor, "rows width"]:
+        """Return the array."""
+        return self.weight.data
+
+    def write(self, rows: slice, columns: slice, values: Float[Tensor, "some columns"]) -> None:
+        """Set a part of the array."""
+        self.weight.data[rows, columns] = values
+
+    def gather(self, lookup: Lookup) -> Float[Tensor, "distinct width"]:
+        """Gather as the engine of the lookup does."""
+        return lookup.gather(self.weight)
 
 
 def _slices(rows: int, width: int) -> Iterator[tuple[int, int]]:

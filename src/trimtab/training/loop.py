@@ -13,7 +13,7 @@ from trimtab.data.columns import Columns
 from trimtab.errors import RunError
 from trimtab.training.front import mean
 from trimtab.training.order import Order, batches
-from trimtab.training.state import State
+from trimtab.training.state import TABLE, State
 
 Evaluate = Callable[[], dict[str, float]]
 """Returns each target's ranking metric on the valid rows."""
@@ -104,8 +104,9 @@ def _drop_gradients(state: State) -> None:
 
 def _require_finite(state: State) -> None:
     """Raise ``RunError`` before weights are saved that no later step could mend."""
-    for name, weight in state.model.named_parameters():
-        if not weight.detach().sum().isfinite():
+    weights = dict(state.model.named_parameters()) | {TABLE: state.model.features.tables.read()}
+    for name, weight in weights.items():
+        if not weight.detach().sum(dtype=torch.float32).isfinite():
             raise RunError(
                 f"weights of {name} are not finite after step {state.step:,}. Go on from the last "
                 "checkpoint with --resume and a smaller training.learning_rate."

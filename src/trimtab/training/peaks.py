@@ -73,14 +73,14 @@ def own_weights(model: RankingModel, target: str) -> list[str]:
 def put(model: RankingModel, step: int, own: Mapping[str, int], read: Read) -> None:
     """Put an evaluation's weights into the model, with some targets' own parts from others."""
     model.load_state_dict(read(step))
-    here = model.state_dict()
+    here, tables = model.state_dict(), model.features.tables
     for at in dict.fromkeys(own.values()):  # Each read once, however many targets peak there.
         weights = read(at)
         for target in (name for name, step in own.items() if step == at):
             for name in own_weights(model, target):
                 here[name].copy_(weights[name])
             for columns in own_columns(model, target):
-                here[TABLE][:, columns] = weights[TABLE][:, columns].to(here[TABLE].device)
+                tables.write(slice(None), columns, weights[TABLE][:, columns])
 
 
 def serve(

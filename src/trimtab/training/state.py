@@ -119,9 +119,13 @@ class State:
         torch._foreach_lerp_(list(self.average.values()), current, share)
 
     def tables(self) -> dict[str, Tensor]:
-        """Return the tables' weight, and their optimiser's state beside it."""
+        """Return the tables' rows, and their optimiser's state beside them."""
+        return {"weight": self.model.features.tables.read()} | self.tables_state()
+
+    def tables_state(self) -> dict[str, Tensor]:
+        """Return the state of the tables' optimiser; to set it, change it in place."""
         weight = self.model.features.tables.weight
-        found = {"weight": weight.data}
+        found: dict[str, Tensor] = {}
         for optimizer in self.optimizers:
             found |= optimizer.state.get(weight, {})
         return found
@@ -135,18 +139,18 @@ class State:
         Prediction", arXiv 2407.01607: ids are learnt by heart in the second pass, the dense part
         is not.
         """
+        tables = self.model.features.tables
         if self.origin is not None:
             saved, _ = checkpoint.load(self.origin)
-            for name, tensor in self.tables().items():
-                tensor.copy_(saved[name])
+            tables.write(slice(None), slice(None), saved["weight"])
+            for name, value in self.tables_state().items():
+                value.copy_(saved[name])
             return
-        tables = self.model.features.tables
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(seed, f"tables/{self.step}"))
             tables.reset_parameters()
-        for name, value in self.tables().items():
-            if name != "weight":
-                value.zero_()
+        for value in self.tables_state().values():
+            value.zero_()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

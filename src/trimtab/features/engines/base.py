@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trimtab.features.lookup import Lookup
 from trimtab.features.row_wise_adagrad import RowWiseAdagrad, Step, step_in_passes
-from trimtab.features.tables import Tables
+from trimtab.features.tables import ArrayTables, Tables
 from trimtab.registry import Registry
 from trimtab.settings import Settings
 
@@ -22,14 +22,11 @@ class Engine(ABC):
     which owns a share of the rows, needs nothing else.
     """
 
-    step: Step = staticmethod(step_in_passes)
-    """Updates the rows that a batch touched."""
-
+    @abstractmethod
     def tables(
         self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
     ) -> Tables:
-        """Build the tables, one array: table name to its rows, block name to its width."""
-        return Tables(tables, blocks, deviation)
+        """Build the tables: table name to its rows, block name to its width."""
 
     @abstractmethod
     def lookup(
@@ -46,6 +43,7 @@ class Engine(ABC):
             and each column has a table of its own.
         """
 
+    @abstractmethod
     def optimizer(
         self,
         tables: Tables,
@@ -54,13 +52,36 @@ class Engine(ABC):
         weight_decay: float = 0.0,
         longest: float | None = None,
     ) -> torch.optim.Optimizer:
-        """Build what updates the touched rows: row-wise Adagrad.
+        """Build what updates the touched rows of tables that this engine built.
 
         Parameters
         ----------
         longest
             Longest gradient of a row; longer ones are shortened.
         """
+
+
+class ArrayEngine(Engine):
+    """An engine whose tables are one array, updated by row-wise Adagrad."""
+
+    step: Step = staticmethod(step_in_passes)
+    """Updates the rows that a batch touched."""
+
+    def tables(
+        self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float
+    ) -> Tables:
+        """Build the array."""
+        return ArrayTables(tables, blocks, deviation)
+
+    def optimizer(
+        self,
+        tables: Tables,
+        *,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        longest: float | None = None,
+    ) -> torch.optim.Optimizer:
+        """Build row-wise Adagrad."""
         return RowWiseAdagrad(
             [tables.weight],
             blocks=list(tables.blocks.values()),

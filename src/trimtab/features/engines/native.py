@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from trimtab.errors import SettingsError
-from trimtab.features.engines.base import Engine, EngineSettings, engines
+from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
 from trimtab.features.engines.compiler import compiled
 from trimtab.features.lookup import Lookup
 from trimtab.features.row_wise_adagrad import Touched
@@ -30,7 +30,7 @@ class NativeSettings(EngineSettings):
         return Native(compiled(SOURCE))
 
 
-class Native(Engine):
+class Native(ArrayEngine):
     """Rows of all tables in one array; different ones found by hashing, updated in one pass.
 
     What it computes is what ``PyTorch`` does, to rounding.

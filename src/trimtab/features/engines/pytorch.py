@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding, embedding_bag
 
-from trimtab.features.engines.base import Engine, EngineSettings, engines
+from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
 from trimtab.features.lookup import Lookup
 
 
@@ -25,7 +25,7 @@ class PyTorchSettings(EngineSettings):
         return PyTorch()
 
 
-class PyTorch(Engine):
+class PyTorch(ArrayEngine):
     """Rows of all tables in one array, sorted once a step, updated in place."""
 
     def lookup(
