@@ -30,7 +30,7 @@ class TrainingSettings(Settings):
     weight_decay: NonNegativeFloat = 0.0
     """Decoupled, on the dense part."""
     table_learning_rate: PositiveFloat = 0.05
-    """Of row-wise Adagrad, on the embedding tables."""
+    """Of Adagrad, on the embedding tables."""
     table_weight_decay: NonNegativeFloat = 0.0
     """On the rows that a batch touches."""
     max_gradient_norm: PositiveFloat | None = None

@@ -22,6 +22,7 @@ _FREE: Mapping[str, set[str]] = {
     "tower": {"dropout"},
 }
 """Settings of the model's parts that may change when a run goes on from another."""
+_STATE = f"optimizer.model.{TABLE}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +56,18 @@ class Layout:
         """Return where the columns were of the blocks that ``new`` has too, and where they are."""
         yield from _spans(self.blocks, new.blocks)
 
-    def states(self, new: Tables) -> Iterator[tuple[slice, slice]]:
-        """Return the same of state that has one number a block."""
-        yield from _spans(dict.fromkeys(self.blocks, 1), dict.fromkeys(new.blocks, 1))
+    def states(self, new: Tables, width: int) -> Iterator[tuple[slice, slice]]:
+        """Return the same of state ``width`` wide: one number a weight, else one a block."""
+        yield from _spans(*(_numbers(blocks, width, new) for blocks in (self.blocks, new.blocks)))
+
+    def fits(self, saved: Tensor, new: Tables, width: int) -> bool:
+        """Say whether the earlier run's state has as many numbers a block as ``width`` tells."""
+        return saved.shape[1] == sum(_numbers(self.blocks, width, new).values())
+
+
+def _numbers(blocks: Mapping[str, int], width: int, new: Tables) -> Mapping[str, int]:
+    """Return how many numbers of state each block has, where all of ``new``'s have ``width``."""
+    return blocks if width == new.width else dict.fromkeys(blocks, 1)
 
 
 def _spans(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[tuple[slice, slice]]:
@@ -142,6 +152,11 @@ def take_over(
     ]
     if wrong:
         raise ValueError(f"parts have other shapes: {', '.join(wrong[:5])}.")
+    for name, tensor in state.tables_state().items():
+        if not layout.fits(tensors[_STATE + name], state.model.features.tables, tensor.shape[1]):
+            raise ValueError(
+                "its tables have step sizes of another kind: keep embedding.engine.optimizer."
+            )
     for name, tensor in own.items():
         if name in old and name != TABLE:
             tensor.copy_(old[name])
@@ -157,10 +172,9 @@ def take_over(
 def _tables(state: State, tensors: Mapping[str, Tensor], layout: Layout) -> None:
     """Set the rows of known ids, and their step sizes."""
     tables = state.model.features.tables
-    own = state.tables()
-    for name, tensor in own.items():
-        key = f"model.{TABLE}" if name == "weight" else f"optimizer.model.{TABLE}.{name}"
-        columns = layout.columns if name == "weight" else layout.states
-        for was, rows in layout.rows(tables):
-            for before, now in columns(tables):
-                tensor[rows, now] = tensors[key][was, before].to(tensor.device)
+    for was, rows in layout.rows(tables):
+        for before, now in layout.columns(tables):
+            tables.write(rows, now, tensors[f"model.{TABLE}"][was, before])
+        for name, tensor in state.tables_state().items():
+            for before, now in layout.states(tables, tensor.shape[1]):
+                tensor[rows, now] = tensors[_STATE + name][was, before].to(tensor.device)

@@ -1,7 +1,16 @@
 """Embedding engines: how table rows are kept, found and updated. One file an engine."""
 
 from trimtab.features.engines.base import Engine, EngineSettings, engines
+from trimtab.features.engines.fbgemm import FbgemmSettings
 from trimtab.features.engines.native import NativeSettings
 from trimtab.features.engines.pytorch import PyTorch, PyTorchSettings
 
-__all__ = ["Engine", "EngineSettings", "NativeSettings", "PyTorch", "PyTorchSettings", "engines"]
+__all__ = [
+    "Engine",
+    "EngineSettings",
+    "FbgemmSettings",
+    "NativeSettings",
+    "PyTorch",
+    "PyTorchSettings",
+    "engines",
+]
