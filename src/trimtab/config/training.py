@@ -53,7 +53,8 @@ class TrainingSettings(Settings):
     ranking metrics, or with the ``smallest_loss`` of the target that loses most."""
     own_peaks: bool = True
     """Whether what a single target reads (its own tables, its path, its heads) is served from the
-    evaluation that was best for that target, where that is better on the valid rows."""
+    evaluation that was best for that target, where that is better on the valid rows; never where
+    tables start anew, whose passes do not fit each other."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of the start, the order of the rows and dropout."""
     device: str = "auto"
