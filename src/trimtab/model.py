@@ -36,8 +36,14 @@ class RankingModel(nn.Module):
         Target to the column of ``Batch.numbers`` that it is grouped by; most have none.
     apart
         Targets whose losses are computed by themselves, as in ``Tower``.
+
+    Attributes
+    ----------
+    earlier
+        The same model at the end of earlier passes, served beside this one; most have none.
     """
 
+    earlier: nn.ModuleList
     present: Tensor
     towers: Mapping[str, Tower]
     targets: Mapping[str, Target]
@@ -61,6 +67,7 @@ class RankingModel(nn.Module):
         self.trunk = trunk
         self.towers = cast(Mapping[str, Tower], nn.ModuleDict(towers))
         self.targets = cast(Mapping[str, Target], nn.ModuleDict(targets))
+        self.earlier = nn.ModuleList()
         self.staged = staged
         self.given = dict(given)
         self.by = dict(by or {})
@@ -85,7 +92,11 @@ class RankingModel(nn.Module):
     def forward(self, batch: Batch) -> Logits:
         """Return each target's logits, ``[rows, head width]``; 0 where its scene has no head."""
         inputs, tasks = self.represent(batch)
-        return self.head(inputs, tasks)
+        logits = self.head(inputs, tasks)
+        if not self.earlier:
+            return logits
+        parts = [logits, *(model(batch) for model in self.earlier)]
+        return {name: torch.stack([part[name] for part in parts]).mean(0) for name in logits}
 
     def represent(self, batch: Batch) -> tuple[Inputs, dict[str, Tensor]]:
         """Return what the features give, and the trunk's representation a task."""

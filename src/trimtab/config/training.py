@@ -2,7 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from trimtab.balancing.reduction import Denominator
 from trimtab.settings import Settings
@@ -41,6 +48,9 @@ class TrainingSettings(Settings):
     """Whether the embedding tables start anew with every epoch, while the dense part goes on: a
     second pass over few rows an id then teaches, where it would be learnt by heart. In a run that
     goes on from another one (``--from``) they go back to where that one left them."""
+    passes: PositiveInt = 1
+    """Where tables start anew: how many passes are served together, up to the chosen one. Their
+    logits are averaged; each takes its own weights and time when served, none when trained."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Share of the running average of the dense weights that an update keeps; the average is
     evaluated and served. 0 serves the last weights."""
@@ -67,3 +77,9 @@ class TrainingSettings(Settings):
     start-up (40 the first time), and no gain for a small bottom; try it where layers are wide."""
     threads: NonNegativeInt = 0
     """Processor threads; 0 leaves PyTorch's choice."""
+
+    @model_validator(mode="after")
+    def _passes_differ(self) -> "TrainingSettings":
+        if self.passes > 1 and not self.renew_tables:
+            raise ValueError("passes: more than one needs renew_tables = true, or they are alike")
+        return self

@@ -23,7 +23,7 @@ def fit(
 
     def save(state: State, better: bool) -> None:
         with state.averaged():
-            keep(folder, state.curves, state.model.state_dict())
+            keep(folder, state.curves, state.model.state_dict(), settings.training.passes)
         checkpoint.save(folder / LAST, state.tensors(), state.facts() | {"rows": rows})
         lines = [json.dumps(finite(entry)) for entry in state.curves]
         write(folder / CURVES, "\n".join(lines) + "\n")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from trimtab.training import checkpoint
+from trimtab.training.passes import ends
 
 FRONT = "front"
 """Folder of the kept checkpoints, inside a run's."""
@@ -89,9 +90,16 @@ def choose(curves: Sequence[Entry], rule: Rule) -> Entry:
     return max(kept, key=lambda entry: _RULES[rule](entry, best))
 
 
-def keep(folder: Path, curves: Sequence[Entry], weights: Mapping[str, Tensor]) -> None:
-    """Save the last evaluation's weights if it is on the front, and drop what no longer is."""
-    steps = [entry["step"] for entry in front(curves)]
+def kept(curves: Sequence[Entry], passes: int) -> set[int]:
+    """Return the steps whose weights may yet be served: the front, and the ends of passes to join."""
+    return {entry["step"] for entry in front(curves)} | set(ends(curves) if passes > 1 else ())
+
+
+def keep(
+    folder: Path, curves: Sequence[Entry], weights: Mapping[str, Tensor], passes: int = 1
+) -> None:
+    """Save the last evaluation's weights if they may be served, and drop what no longer is."""
+    steps = kept(curves, passes)
     if curves[-1]["step"] in steps:
         (folder / FRONT).mkdir(exist_ok=True)
         checkpoint.save(path_of(folder, curves[-1]["step"]), weights, {"step": curves[-1]["step"]})

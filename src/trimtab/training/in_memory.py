@@ -5,7 +5,7 @@ from torch import Tensor
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
 from trimtab.training.fit import evaluating
-from trimtab.training.front import front
+from trimtab.training.front import kept
 from trimtab.training.loop import train
 from trimtab.training.order import room
 from trimtab.training.peaks import Served, serve
@@ -19,15 +19,15 @@ def train_in_memory(
 
     ``only`` names the one target that decides, where the others are learnt for its sake.
     """
-    kept: dict[int, dict[str, Tensor]] = {}
+    weights: dict[int, dict[str, Tensor]] = {}
 
     def save(state: State, better: bool) -> None:
-        steps = [entry["step"] for entry in front(state.curves)]
-        if state.step in steps:
+        wanted = kept(state.curves, settings.training.passes)
+        if state.step in wanted:
             with state.averaged():
-                kept[state.step] = {n: t.clone() for n, t in state.model.state_dict().items()}
-        for step in set(kept) - set(steps):
-            del kept[step]
+                weights[state.step] = {n: t.clone() for n, t in state.model.state_dict().items()}
+        for step in set(weights) - wanted:
+            del weights[step]
 
     evaluate = evaluating(state, settings, prepared, only)
     train(
@@ -40,5 +40,5 @@ def train_in_memory(
         buffer_rows=room(prepared.train, settings.data.memory),
     )
     return serve(
-        state.model, state.curves, settings.training, read=kept.__getitem__, evaluate=evaluate
+        state.model, state.curves, settings.training, read=weights.__getitem__, evaluate=evaluate
     )

@@ -11,7 +11,7 @@ nothing was chosen by, it costs a target .002 of its AUC (``docs/log.md``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from trimtab.config.training import TrainingSettings
 from trimtab.model import RankingModel
 from trimtab.training.front import best_by, choose, mean, value_of
+from trimtab.training.passes import before, join
 from trimtab.training.state import TABLE
 
 Read = Callable[[int], Mapping[str, Tensor]]
@@ -36,6 +37,8 @@ class Served:
         Evaluation that the shared parts are from.
     own
         Target to the evaluation that its own parts are from, where that is another one.
+    earlier
+        Ends of earlier passes whose logits are averaged with those of ``step``.
     metrics
         Each target's ranking metric on the valid rows.
     """
@@ -43,6 +46,7 @@ class Served:
     step: int
     own: Mapping[str, int]
     metrics: Mapping[str, float | None]
+    earlier: Sequence[int] = ()
 
     @property
     def score(self) -> float:
@@ -53,7 +57,8 @@ class Served:
         """Say in a few words which epochs the weights are from."""
         epochs = {entry["step"]: f"epoch {entry['epoch']:.2f}" for entry in curves}
         own = [f"the own parts of {name} from {epochs[step]}" for name, step in self.own.items()]
-        return ", ".join([f"{'shared parts from ' * bool(own)}{epochs[self.step]}", *own])
+        own += [f"averaged with {epochs[step]}" for step in self.earlier]
+        return ", ".join([f"{'shared parts from ' * bool(self.own)}{epochs[self.step]}", *own])
 
 
 def own_columns(model: RankingModel, target: str) -> list[slice]:
@@ -74,8 +79,21 @@ def own_weights(model: RankingModel, target: str) -> list[str]:
     ]
 
 
-def put(model: RankingModel, step: int, own: Mapping[str, int], read: Read) -> None:
-    """Put an evaluation's weights into the model, with some targets' own parts from others."""
+def put(
+    model: RankingModel,
+    step: int,
+    own: Mapping[str, int],
+    read: Read,
+    earlier: Sequence[int] = (),
+) -> None:
+    """Put an evaluation's weights into the model, with some targets' own parts from others.
+
+    Parameters
+    ----------
+    earlier
+        Ends of passes to serve beside it.
+    """
+    del model.earlier[:]
     model.load_state_dict(read(step))
     here, tables = model.state_dict(), model.features.tables
     for at in dict.fromkeys(own.values()):  # Each read once, however many targets peak there.
@@ -85,6 +103,7 @@ def put(model: RankingModel, step: int, own: Mapping[str, int], read: Read) -> N
                 here[name].copy_(weights[name])
             for columns in own_columns(model, target):
                 tables.write(slice(None), columns, weights[TABLE][:, columns])
+    join(model, earlier, read)
 
 
 def serve(
@@ -115,8 +134,9 @@ def serve(
         one = _with_peaks(model, by_step[step], peaks, read=read, evaluate=evaluate)
         tried.append({"score": one.score, "metrics": one.metrics, "served": one})
     served: Served = choose(tried, rule)["served"]
-    put(model, served.step, served.own, read)
-    return served
+    earlier = before(curves, served.step, settings.passes)
+    put(model, served.step, served.own, read, earlier)
+    return replace(served, earlier=earlier, metrics=evaluate()) if earlier else served
 
 
 def _with_peaks(

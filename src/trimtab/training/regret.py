@@ -104,12 +104,15 @@ class Stop:
         For what targets share.
     own
         Target to when its own parts are best, where that is at another time.
+    earlier
+        Ends of the passes that are served beside it.
     score
         What was reached there, to choose between settings by.
     """
 
     epochs: float
     own: Mapping[str, float] = field(default_factory=dict)
+    earlier: Sequence[float] = ()
     score: float = float("nan")
 
 
@@ -133,6 +136,7 @@ class Trainer:
         return Stop(
             epochs=served.step / steps,
             own={name: step / steps for name, step in served.own.items()},
+            earlier=[step / steps for step in served.earlier],
             score=served.score,
         )
 
@@ -157,7 +161,8 @@ def fit(state: State, rows: Columns, settings: RunSettings, stop: Stop) -> None:
         return max(1, round(epochs * order.steps))
 
     shared, own = step_of(stop.epochs), {name: step_of(at) for name, at in stop.own.items()}
-    wanted, kept = {shared, *own.values()}, {}
+    earlier = [step_of(at) for at in stop.earlier]
+    wanted, kept = {shared, *own.values(), *earlier}, {}
     device = state.model.present.device
     for batch in batches(rows, order.buffers(0, max(wanted))):
         renew(state, order, training)
@@ -165,7 +170,7 @@ def fit(state: State, rows: Columns, settings: RunSettings, stop: Stop) -> None:
         if state.step in wanted:
             with state.averaged():
                 kept[state.step] = {n: t.clone() for n, t in state.model.state_dict().items()}
-    put(state.model, shared, own, kept.__getitem__)
+    put(state.model, shared, own, kept.__getitem__, earlier)
 
 
 def _renamed(prepared: Prepared, rename: Mapping[str, str]) -> Prepared:

@@ -39,6 +39,7 @@ from trimtab.training.folder import (
     whole,
 )
 from trimtab.training.front import FRONT
+from trimtab.training.passes import make_room
 from trimtab.training.progress import Progress, Silent
 from trimtab.training.report import contents
 from trimtab.training.steer import Steering
@@ -89,6 +90,7 @@ class Run:
             statistics = Statistics.load(folder, settings.features)
             names = Names(**{kind: tuple(columns) for kind, columns in facts["names"].items()})
             model = build_model(settings, statistics, names, trained=True)
+            make_room(model, len(facts["served"].get("earlier", ())))
             model.load_state_dict(tensors)
             calibration = saved_calibration(folder, settings, model)
         except DAMAGE:

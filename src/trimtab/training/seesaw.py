@@ -32,6 +32,8 @@ from trimtab.training.folder import (
 )
 from trimtab.training.front import best_by, path_of
 from trimtab.training.growth import refuse_grown
+from trimtab.training.passes import before
+from trimtab.training.peaks import put
 from trimtab.training.run import Run, train
 from trimtab.training.trainings import Trainings
 
@@ -178,9 +180,10 @@ def _choose_for(name: str, run: Run, prepared: Prepared) -> None:
     """Give a model that had to learn an earlier step too the weights best for the target itself."""
     if sum(target.weight > 0 for target in run.settings.targets.values()) < 2:
         return
-    best = best_by(_curves(run.folder), name)
-    tensors, _ = checkpoint.load(path_of(run.folder, best["step"]))
-    run.model.load_state_dict(tensors)
+    curves = _curves(run.folder)
+    best = best_by(curves, name)["step"]
+    earlier = before(curves, best, run.settings.training.passes)
+    put(run.model, best, {}, lambda step: checkpoint.load(path_of(run.folder, step))[0], earlier)
     finish(run.model, prepared.train, run.settings.training.seed)
 
 
