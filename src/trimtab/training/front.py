@@ -91,7 +91,7 @@ def choose(curves: Sequence[Entry], rule: Rule) -> Entry:
 
 
 def kept(curves: Sequence[Entry], passes: int) -> set[int]:
-    """Return the steps whose weights may yet be served: the front, and the ends of passes to join."""
+    """Return the steps whose weights may be served: the front, and the ends of passes."""
     return {entry["step"] for entry in front(curves)} | set(ends(curves) if passes > 1 else ())
 
 
