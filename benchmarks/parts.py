@@ -1,14 +1,18 @@
-"""What another trunk or balancer does on KuaiRand: differences to the example's own, seed by seed.
+"""What another part does on KuaiRand: differences to the example's own, seed by seed.
 
 python benchmarks/parts.py trunk [--kinds mmoe,ple] [--seeds 5] [--epochs 1] [--results FILE]
 python benchmarks/parts.py balancing [--kinds uncertainty,torchjd/upgrad]
+python benchmarks/parts.py setting [--kinds training.precision=bf16,embedding.engine=native]
 
-Every kind has its default settings. Printed are the ranking metrics of the evaluation with the best
-mean: the example's own, then each kind's difference to it with 95 % of Student's t over seeds.
+A trunk or balancer has its default settings; a setting is changed alone. Printed are the ranking
+metrics as served: the example's own, then each kind's difference to it with 95 % of Student's t
+over seeds, then the processor seconds of a training.
 """
 
 import argparse
 import json
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ import torch
 import trimtab
 from trimtab.balancing import balancers
 from trimtab.config.load import parse
+from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import prepare
 from trimtab.training.build import build_state
 from trimtab.training.in_memory import train_in_memory
@@ -29,6 +34,12 @@ KINDS = {
     "balancing": [
         *(kind for kind in balancers if kind not in ("fixed", "torchjd")),
         *(f"torchjd/{name}" for name in ("upgrad", "pcgrad", "aligned_mtl", "nash")),
+    ],
+    "setting": [
+        "training.precision=bf16",
+        "training.compile=true",
+        "embedding.engine=native",
+        "embedding.engine=fbgemm",
     ],
 }
 T_OF_SEEDS = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
@@ -49,26 +60,45 @@ def main() -> None:
     done = [json.loads(line) for line in options.results.read_text().splitlines()] if exists else []
     for kind in ("", *(options.kinds or KINDS[options.part])):
         ranks = [line["ranks"] for line in done if line["kind"] == kind][: options.seeds]
+        started = time.process_time()
+        trained = options.seeds - len(ranks)
         for seed in range(len(ranks), options.seeds):
             ranks.append(one(options.part, kind, seed, options.epochs))
             if options.results:
                 with options.results.open("a") as file:
                     file.write(json.dumps({"kind": kind, "ranks": ranks[-1]}) + "\n")
         found[kind] = ranks
-        print(row(kind, ranks, found[""], T_OF_SEEDS[options.seeds]), flush=True)
+        seconds = (time.process_time() - started) / trained if trained else float("nan")
+        print(
+            row(kind, ranks, found[""], T_OF_SEEDS[options.seeds]), f"{seconds:.0f} |", flush=True
+        )
 
 
 def one(part: str, kind: str, seed: int, epochs: int) -> dict[str, float]:
     """Train once; return each target's ranking metric as served."""
     changes = [f"training.seed={seed}", f"training.epochs={epochs}"]
-    content: dict[str, Any] = trimtab.load_settings(RUN, changes).model_dump(mode="json")
-    name, _, aggregator = kind.partition("/")
-    if kind:
-        content[part] = {"kind": name, **({"aggregator": aggregator} if aggregator else {})}
-    settings = parse(content)
+    settings = CHANGED[part](changes, kind) if kind else trimtab.load_settings(RUN, changes)
     prepared = prepare(settings.plan())
     state = build_state(settings, prepared)
     return dict(train_in_memory(state, settings, prepared).metrics)
+
+
+def with_setting(changes: list[str], kind: str) -> RunSettings:
+    return trimtab.load_settings(RUN, [*changes, kind])
+
+
+def with_part(part: str, changes: list[str], kind: str) -> RunSettings:
+    content: dict[str, Any] = trimtab.load_settings(RUN, changes).model_dump(mode="json")
+    name, _, aggregator = kind.partition("/")
+    content[part] = {"kind": name, **({"aggregator": aggregator} if aggregator else {})}
+    return parse(content)
+
+
+CHANGED = {
+    "trunk": partial(with_part, "trunk"),
+    "balancing": partial(with_part, "balancing"),
+    "setting": with_setting,
+}
 
 
 def row(
