@@ -12,6 +12,7 @@ over seeds, then the processor seconds of a training.
 import argparse
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def with_part(part: str, changes: list[str], kind: str) -> RunSettings:
     return parse(content)
 
 
-CHANGED = {
+CHANGED: dict[str, Callable[[list[str], str], RunSettings]] = {
     "trunk": partial(with_part, "trunk"),
     "balancing": partial(with_part, "balancing"),
     "setting": with_setting,
