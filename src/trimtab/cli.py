@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from trimtab import options
 from trimtab.atomic import beside, write
 from trimtab.errors import InputError, TrimtabError
 
@@ -21,17 +22,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-
-RunFile = Annotated[Path, typer.Argument(metavar="RUN.TOML", help="The run file.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a trained run.")]
-Rows = Annotated[
-    Path | None, typer.Option(help="Labelled rows.", show_default="the run's valid rows")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Override = Annotated[
-    list[str] | None,
-    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Change a setting: training.epochs=3."),
-]
 
 
 def main() -> None:
@@ -114,9 +104,9 @@ def init(
 
 @app.command()
 def check(
-    run_file: RunFile,
-    override: Override = None,
-    as_json: Json = False,
+    run_file: options.RunFile,
+    override: options.Override = None,
+    as_json: options.Json = False,
 ) -> None:
     """Examine the data: copies, leaks, broken funnels, label rates, weights to start from."""
     from trimtab.config.doctor import examine
@@ -132,8 +122,8 @@ def check(
 
 @app.command()
 def train(
-    run_file: RunFile,
-    override: Override = None,
+    run_file: options.RunFile,
+    override: options.Override = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")
     ] = None,
@@ -159,9 +149,9 @@ def train(
 
 @app.command()
 def evaluate(
-    run: RunFolder,
-    data: Rows = None,
-    as_json: Json = False,
+    run: options.RunFolder,
+    data: options.Rows = None,
+    as_json: options.Json = False,
 ) -> None:
     """Measure every target, over all rows and by scene, with intervals."""
     from trimtab.evaluation.terminal import print_metrics
@@ -176,7 +166,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    run: RunFolder,
+    run: options.RunFolder,
     rows: Annotated[Path, typer.Argument(metavar="INPUT", help="Rows to predict.")],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Parquet file to write.")],
 ) -> None:
@@ -198,10 +188,10 @@ def predict(
 
 @app.command()
 def compare(
-    first: RunFolder,
-    second: RunFolder,
-    data: Rows = None,
-    as_json: Json = False,
+    first: options.RunFolder,
+    second: options.RunFolder,
+    data: options.Rows = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show paired differences of two runs on the same rows, SECOND minus FIRST."""
     from rich.console import Console
@@ -220,9 +210,9 @@ def compare(
 
 @app.command()
 def seesaw(
-    run: RunFolder,
+    run: options.RunFolder,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each target.")] = 1,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train each target alone, and say for each whether sharing helps it, and why."""
     from trimtab.training.run import Run
@@ -240,45 +230,24 @@ def seesaw(
 
 @app.command()
 def steer(
-    run: RunFolder,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="A=1,B=5", help="Weights; play/min=2 a minute, feed.like=0 a scene."),
-    ] = None,
-    formula: Annotated[
-        Path | None, typer.Option(metavar="FILE.JSON", help="A formula of any kind.")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="A saved profile's formula.")] = None,
-    search: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Find the front of these targets.")
-    ] = None,
-    maximise: Annotated[
-        str | None, typer.Option(metavar="A", help="Find the weights with the most of a target.")
-    ] = None,
-    keep: Annotated[
-        str | None, typer.Option(metavar="B=now,C=0.7", help="Bounds for --maximise.")
-    ] = None,
-    metric: Annotated[
-        str, typer.Option(help="Of a search: utility (over all rows, AUC) or ndcg (within user).")
-    ] = "utility",
-    trials: Annotated[int, typer.Option(min=1, help="Weightings that a search tries.")] = 3000,
-    against: Annotated[
-        str | None, typer.Option(help="Profile to compare with.", show_default="the current one")
-    ] = None,
-    save: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Save as a profile, the current one.")
-    ] = None,
-    data: Rows = None,
-    places: Annotated[int, typer.Option("-k", min=1, help="Places that NDCG looks at.")] = 10,
-    page: Annotated[bool, typer.Option("--page", help="Write DIR/steering.html.")] = False,
-    verify: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Retrain for N weightings instead.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each, for --verify.")] = 1,
-    loss_weights: Annotated[
-        bool, typer.Option("--loss-weights", help="For --verify: retrain the run's model too.")
-    ] = False,
-    as_json: Json = False,
+    run: options.RunFolder,
+    weights: options.Weights = None,
+    formula: options.FormulaFile = None,
+    profile: options.ProfileName = None,
+    search: options.Search = None,
+    maximise: options.Maximise = None,
+    keep: options.Keep = None,
+    metric: options.Metric = "utility",
+    trials: options.Trials = 3000,
+    against: options.Against = None,
+    save: options.Save = None,
+    data: options.Rows = None,
+    places: options.Places = 10,
+    page: options.Page = False,
+    verify: options.Verify = None,
+    seeds: options.Seeds = 1,
+    loss_weights: options.LossWeights = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show what weights do to every target, or find them; only --verify trains again."""
     from rich.console import Console
