@@ -133,5 +133,6 @@ def test_passes_that_are_alike_are_refused() -> None:
 
 def test_what_is_served_is_told(run: Run) -> None:
     """The epochs of all passes are named."""
-    lines = [line for line in (run.folder / "report.html").read_text().splitlines() if line]
-    assert any("averaged with" in line for line in lines)
+    text = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "averaged with epoch" in text
+    assert f"{1 + len(run.model.earlier)} passes" in text

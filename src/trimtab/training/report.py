@@ -99,11 +99,12 @@ def _targets(settings: RunSettings, prepared: Prepared) -> list[dict[str, Any]]:
 
 
 def _model(settings: RunSettings, state: State) -> dict[str, Any]:
-    table = state.model.features.tables.weight
-    dense = sum(p.numel() for p in state.model.parameters()) - table.numel()
+    table, passes = state.model.features.tables.weight, 1 + len(state.model.earlier)
+    dense = sum(p.numel() for p in state.model.parameters()) // passes - table.numel()
     widths = getattr(settings.trunk, "widths", [])
+    trunk = " ".join([settings.trunk.kind, "-".join(map(str, widths))]).strip()
     return {
-        "trunk": " ".join([settings.trunk.kind, "-".join(map(str, widths))]).strip(),
+        "trunk": trunk + f", {passes} passes" * (passes > 1),
         "table_rows": len(table),
         "dense_parameters": dense,
         "table_parameters": table.numel(),
