@@ -16,9 +16,9 @@ from trimtab.training.build import build_state
 from trimtab.training.folder import MODEL
 from trimtab.training.front import path_of
 from trimtab.training.in_memory import train_in_memory
-from trimtab.training.passes import before, ends
+from trimtab.training.passes import ends, groups
 from trimtab.training.peaks import put
-from trimtab.training.regret import Trainer
+from trimtab.training.regret import Stop, Trainer, fit
 from trimtab.training.run import Run
 
 RUN: dict[str, Any] = {
@@ -58,12 +58,9 @@ def run(log: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_ends_are_those_of_whole_epochs() -> None:
     curves = [{"step": step, "epoch": step / 10} for step in (5, 10, 15, 20, 26, 30)]
     assert ends(curves) == [10, 20, 30]
-    assert before(curves, 30, 1) == []
-    assert before(curves, 30, 2) == [20]
-    assert before(curves, 30, 3) == [10, 20]
-    assert before(curves, 30, 9) == [10, 20]
-    assert before(curves, 26, 2) == [20]
-    assert before(curves, 10, 2) == []
+    assert groups(curves, 1) == {}
+    assert groups(curves, 2) == {20: [10], 30: [20]}
+    assert groups(curves, 3) == groups(curves, 9) == {20: [10], 30: [10, 20]}
 
 
 def served(folder: Path) -> dict[str, Any]:
@@ -104,14 +101,18 @@ def test_training_in_memory_serves_the_same(run: Run, prepared: Prepared) -> Non
 
 
 def test_a_training_without_looking_has_the_passes_that_were_stopped_at(prepared: Prepared) -> None:
-    trainer = Trainer(prepared)
-    stop = trainer.stop(parse(RUN), {})
-    assert list(stop.earlier) == [int(at) for at in stop.earlier]
-    assert stop.earlier
-    state = build_state(parse(RUN), prepared)
-    assert not state.model.earlier
-    found = trainer.scores(parse(RUN), stop, {})
-    assert found["click"].shape == (len(prepared.valid),)
+    state, alone = build_state(parse(RUN), prepared), build_state(parse(RUN), prepared)
+    fit(state, prepared.train, parse(RUN), Stop(epochs=3.0, earlier=[1.0, 2.0]))
+    fit(alone, prepared.train, parse(RUN), Stop(epochs=1.0))
+    assert len(state.model.earlier) == 2
+    for name, tensor in alone.model.state_dict().items():
+        assert torch.equal(state.model.earlier[0].state_dict()[name], tensor)
+    assert list(Trainer(prepared).stop(parse(RUN), {}).earlier) in (
+        [],
+        [1.0],
+        [1.0, 2.0],
+        [2.0, 3.0],
+    )
 
 
 def test_other_weights_leave_no_pass_behind(prepared: Prepared) -> None:

@@ -20,11 +20,10 @@ def ends(curves: Sequence[Mapping[str, Any]]) -> list[int]:
     return [entry["step"] for entry in curves if entry["epoch"] == int(entry["epoch"])]
 
 
-def before(curves: Sequence[Mapping[str, Any]], step: int, passes: int) -> list[int]:
-    """Return the ends of passes that are served beside an evaluation: the last ones before it."""
-    if passes < 2:
-        return []
-    return [end for end in ends(curves) if end < step][1 - passes :]
+def groups(curves: Sequence[Mapping[str, Any]], passes: int) -> dict[int, list[int]]:
+    """Return each end of a pass that others come before, and those that are served beside it."""
+    found = ends(curves) if passes > 1 else []
+    return {end: found[max(0, i + 1 - passes) : i] for i, end in enumerate(found) if i}
 
 
 def make_room(model: RankingModel, count: int) -> None:

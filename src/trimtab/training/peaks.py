@@ -11,7 +11,7 @@ nothing was chosen by, it costs a target .002 of its AUC (``docs/log.md``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from trimtab.config.training import TrainingSettings
 from trimtab.model import RankingModel
 from trimtab.training.front import best_by, choose, mean, value_of
-from trimtab.training.passes import before, join
+from trimtab.training.passes import groups, join
 from trimtab.training.state import TABLE
 
 Read = Callable[[int], Mapping[str, Tensor]]
@@ -118,7 +118,8 @@ def serve(
 
     Tried as the shared part are the evaluation that the rule chooses and every target's best one;
     with each, the other targets' own parts are taken from their peaks where that makes the target
-    better. The rule then chooses between these.
+    better. Where passes are served together, each end of a pass is tried with those before it. The
+    rule then chooses between all of these.
 
     Parameters
     ----------
@@ -129,14 +130,17 @@ def serve(
     targets = curves[0]["metrics"] if settings.own_peaks and not settings.renew_tables else ()
     peaks = {target: best_by(curves, target)["step"] for target in targets}
     by_step = {entry["step"]: entry for entry in curves}
-    tried = []
-    for step in dict.fromkeys([choose(curves, rule)["step"], *peaks.values()]):
-        one = _with_peaks(model, by_step[step], peaks, read=read, evaluate=evaluate)
-        tried.append({"score": one.score, "metrics": one.metrics, "served": one})
-    served: Served = choose(tried, rule)["served"]
-    earlier = before(curves, served.step, settings.passes)
-    put(model, served.step, served.own, read, earlier)
-    return replace(served, earlier=earlier, metrics=evaluate()) if earlier else served
+    tried = [
+        _with_peaks(model, by_step[step], peaks, read=read, evaluate=evaluate)
+        for step in dict.fromkeys([choose(curves, rule)["step"], *peaks.values()])
+    ]
+    for step, earlier in groups(curves, settings.passes).items():
+        put(model, step, {}, read, earlier)
+        tried.append(Served(step=step, own={}, metrics=evaluate(), earlier=earlier))
+    entries = [{"score": one.score, "metrics": one.metrics, "served": one} for one in tried]
+    served: Served = choose(entries, rule)["served"]
+    put(model, served.step, served.own, read, served.earlier)
+    return served
 
 
 def _with_peaks(

@@ -32,7 +32,7 @@ from trimtab.training.folder import (
 )
 from trimtab.training.front import best_by, path_of
 from trimtab.training.growth import refuse_grown
-from trimtab.training.passes import before
+from trimtab.training.passes import groups
 from trimtab.training.peaks import put
 from trimtab.training.run import Run, train
 from trimtab.training.trainings import Trainings
@@ -182,7 +182,7 @@ def _choose_for(name: str, run: Run, prepared: Prepared) -> None:
         return
     curves = _curves(run.folder)
     best = best_by(curves, name)["step"]
-    earlier = before(curves, best, run.settings.training.passes)
+    earlier = groups(curves, run.settings.training.passes).get(best, [])
     put(run.model, best, {}, lambda step: checkpoint.load(path_of(run.folder, step))[0], earlier)
     finish(run.model, prepared.train, run.settings.training.seed)
 
