@@ -107,12 +107,8 @@ def test_a_training_without_looking_has_the_passes_that_were_stopped_at(prepared
     assert len(state.model.earlier) == 2
     for name, tensor in alone.model.state_dict().items():
         assert torch.equal(state.model.earlier[0].state_dict()[name], tensor)
-    assert list(Trainer(prepared).stop(parse(RUN), {}).earlier) in (
-        [],
-        [1.0],
-        [1.0, 2.0],
-        [2.0, 3.0],
-    )
+    stop = Trainer(prepared).stop(parse(RUN), {})
+    assert all(at in (1, 2, 3) and at < stop.epochs for at in stop.earlier)
 
 
 def test_other_weights_leave_no_pass_behind(prepared: Prepared) -> None:
