@@ -10,8 +10,8 @@ from trimtab.errors import SettingsError
 from trimtab.features.encoder import FeatureEncoder
 from trimtab.features.engines import Engine, PyTorch, engines
 from trimtab.features.engines.compiler import compiled
-from trimtab.features.lookup import Lookup
-from trimtab.features.tables import expand, project
+from trimtab.features.lookup import Bags, Lookup
+from trimtab.features.tables import expand, pool, project
 
 ROWS = {
     "mixed": [3, 20, 3, 0, 7, 3, 20, 11],
@@ -59,6 +59,38 @@ def test_equal_rows_are_added_up(engine: Engine, rows: list[int], width: int) ->
     for row, gradient in zip(lookup.distinct.tolist(), distinct.grad, strict=True):
         mine = [i for i, other in enumerate(rows) if other == row]
         torch.testing.assert_close(gradient, weight[mine].sum(0))
+
+
+def bags_of(lengths: Tensor) -> Bags:
+    """Return bags of these lengths, with weights from -1 to 2."""
+    return Bags(
+        starts=lengths.cumsum(0) - lengths,
+        of=torch.repeat_interleave(lengths),
+        weights=torch.linspace(-1, 2, int(lengths.sum())),
+    )
+
+
+BAGS = {"each": [1] * 6, "some empty": [0, 2, 0, 3, 1, 0], "one": [6], "rows of none": [0, 0]}
+
+
+@pytest.mark.parametrize("lengths", BAGS.values(), ids=list(BAGS))
+@pytest.mark.parametrize("width", [1, 16, 21])
+def test_bags_are_sums_of_weighted_rows(engine: Engine, lengths: list[int], width: int) -> None:
+    rows = torch.tensor([4, 2, 4, 4, 0, 2], dtype=torch.int32)[: sum(lengths)]
+    lookup, bags = engine.lookup(rows, None), bags_of(torch.tensor(lengths))
+    distinct = torch.randn(len(lookup.distinct), width, requires_grad=True)
+    upstream = torch.randn(len(lengths), width)
+    wanted = expand(distinct, lookup) * bags.weights[:, None]
+    parts = wanted.split(lengths)
+    slow = torch.stack([part.sum(0) for part in parts])
+    fast = pool(distinct, lookup, bags)
+    torch.testing.assert_close(fast, slow)
+    for one, other in zip(
+        torch.autograd.grad((fast * upstream).sum(), distinct),
+        torch.autograd.grad((slow * upstream).sum(), distinct),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 300])
@@ -130,6 +162,9 @@ def test_threads_do_not_change_a_bit_of_native() -> None:
         distinct = lookup.distinct[:, None] * torch.linspace(0.1, 1, 4)
         out = lookup.project(distinct, weight, torch.zeros(400, 8))
         found.append([lookup.distinct, out, *lookup.project_back(distinct, weight, gradient)])
+        lookup, bags = engine.lookup(rows, None), bags_of(torch.full((400,), 3))
+        pooled = lookup.pool(lookup.distinct[:, None] * torch.linspace(0.1, 1, 20), bags)
+        found[-1] += [pooled, lookup.pool_back(pooled, bags)]
     torch.set_num_threads(before)
     for parts in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(parts, found[0], strict=True))

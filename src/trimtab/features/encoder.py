@@ -6,15 +6,14 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
 
 from trimtab.batch import Batch
 from trimtab.features.attention import TargetAttention
 from trimtab.features.engines.base import Engine
 from trimtab.features.engines.pytorch import PyTorch
 from trimtab.features.inputs import Dense, Embedded, Inputs, SharedInputs
-from trimtab.features.lookup import Lookup
-from trimtab.features.tables import expand
+from trimtab.features.lookup import Bags, Lookup
+from trimtab.features.tables import expand, pool
 
 SHARED = "shared"
 """The block of a table row that every target reads."""
@@ -139,7 +138,7 @@ class FeatureEncoder(nn.Module):
             rests = [expand(rest, lookup).view(shape)] if rest.shape[1] else []
             x: SharedInputs = Embedded(distinct=shared, lookup=lookup, numbers=batch.numbers)
         else:
-            features = self._features(batch, expand(distinct, lookup))
+            features = self._features(batch, distinct, lookup)
             cut = [self._shared_and_rest(feature) for feature in features]
             rests = [rest for _, rest in cut]
             flat = torch.cat([*(shared.flatten(1) for shared, _ in cut), batch.numbers], 1)
@@ -163,33 +162,42 @@ class FeatureEncoder(nn.Module):
         shared, rest = rows.split([self.width, sum(self.rest)], -1)
         return shared, rest
 
-    def _features(self, batch: Batch, gathered: Tensor) -> list[Tensor]:
+    def _features(self, batch: Batch, distinct: Tensor, lookup: Lookup) -> list[Tensor]:
         """Return ``[rows, features, width]`` of the single ids together and of each list."""
-        rows, fields = len(batch), len(self.offsets)
+        rows, fields, width = len(batch), len(self.offsets), distinct.shape[1]
         if not self.lists:
-            return [gathered.view(rows, fields, gathered.shape[1])]
-        single, rest = gathered.split([rows * fields, len(gathered) - rows * fields])
-        single = single.view(rows, fields, gathered.shape[1])
-        lists = [pooled.unsqueeze(1) for pooled in self._pool(batch, single, rest)]
-        return [single, *lists]
-
-    def _pool(
-        self, batch: Batch, single: Tensor, gathered: Tensor
-    ) -> list[Float[Tensor, "rows width"]]:
-        """Pool the embeddings of each list feature."""
-        sizes = [len(batch.lists[feature.name].values) for feature in self.lists]
-        pooled = []
-        for feature, values in zip(self.lists, gathered.split(sizes), strict=True):
-            lengths = batch.lists[feature.name].lengths
+            return [expand(distinct, lookup).view(rows, fields, width)]
+        bags = [_each(rows * fields, distinct)]
+        bags += [self._bags(feature, batch, distinct) for feature in self.lists]
+        single, *lists = pool(distinct, lookup, _together(bags)).split([len(b) for b, _ in bags])
+        single = single.view(rows, fields, width)
+        for place, feature in enumerate(self.lists):
             if feature.name in self.queries:
                 query = single[:, self.queries[feature.name], : self.width]
+                values, lengths = lists[place], batch.lists[feature.name].lengths
                 attend = self.attention[feature.name]
-                pooled.append(attend(query, values[:, : self.width], values, lengths))
-                continue
-            starts = lengths.cumsum(0) - lengths
-            places = torch.arange(len(values), device=values.device)
-            pooled.append(embedding_bag(places, values, starts, mode=feature.pool or "mean"))
-        return pooled
+                lists[place] = attend(query, values[:, : self.width], values, lengths)
+        return [single, *(pooled.unsqueeze(1) for pooled in lists)]
+
+    def _bags(self, feature: IdFeature, batch: Batch, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how long each bag of a list feature is, and its values' weights."""
+        packed = batch.lists[feature.name]
+        if feature.pool == "attention":
+            return _each(len(packed.values), like)
+        share = packed.lengths.to(like.dtype) ** (-1 if feature.pool == "mean" else 0)
+        return packed.lengths, torch.repeat_interleave(share, packed.lengths)
+
+
+def _each(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return bags of one row each."""
+    return torch.ones(count, dtype=torch.int64, device=like.device), like.new_ones(count)
+
+
+def _together(bags: Sequence[tuple[Tensor, Tensor]]) -> Bags:
+    """Return the bags one after the other, given their lengths and their rows' weights."""
+    lengths, weights = (torch.cat(parts) for parts in zip(*bags, strict=True))
+    starts = lengths.cumsum(0) - lengths
+    return Bags(starts=starts, of=torch.repeat_interleave(lengths), weights=weights)
 
 
 def _by_name(names: Sequence[str], columns: Float[Tensor, "rows ... columns"]) -> dict[str, Tensor]:

@@ -1,9 +1,29 @@
 """Which table rows a batch wants, and how equal ones are put in place and added up."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Bags:
+    """Runs of wanted rows that are added up, each times its weight; a run may be empty.
+
+    Attributes
+    ----------
+    starts
+        First wanted row of each bag.
+    of
+        The bag of each wanted row, rising.
+    weights
+        Of each wanted row.
+    """
+
+    starts: Int[Tensor, " bags"]
+    of: Int[Tensor, " total"]
+    weights: Float[Tensor, " total"]
 
 
 class Lookup(ABC):
@@ -35,6 +55,18 @@ class Lookup(ABC):
     @abstractmethod
     def collect(self, gradient: Float[Tensor, "total width"]) -> Float[Tensor, "distinct width"]:
         """Add up what is wanted of each distinct row."""
+
+    @abstractmethod
+    def pool(
+        self, distinct: Float[Tensor, "distinct width"], bags: Bags
+    ) -> Float[Tensor, "bags width"]:
+        """Add up the wanted rows of each bag, none of them put in place first."""
+
+    @abstractmethod
+    def pool_back(
+        self, gradient: Float[Tensor, "bags width"], bags: Bags
+    ) -> Float[Tensor, "distinct width"]:
+        """Return the gradient of ``distinct`` in ``pool``."""
 
     @abstractmethod
     def project(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trimtab.features.lookup import Lookup
+from trimtab.features.lookup import Bags, Lookup
 from trimtab.layers import seed_of
 
 _SLICE = 1 << 16
@@ -47,6 +47,20 @@ class _Expand(torch.autograd.Function):
         return lookup.collect(gradients[0]), None
 
 
+class _Pool(torch.autograd.Function):
+    """Distinct rows added up bag by bag; the gradients of equal ones are summed."""
+
+    @staticmethod
+    def forward(ctx: Any, distinct: Tensor, lookup: Lookup, bags: Bags) -> Tensor:
+        ctx.lookup, ctx.bags = lookup, bags
+        return lookup.pool(distinct, bags)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        lookup: Lookup = ctx.lookup
+        return lookup.pool_back(gradients[0], ctx.bags), None, None
+
+
 class _Project(torch.autograd.Function):
     """``y_r = start_r + sum_f W_f e_rf``, with each distinct ``W_f e`` computed once."""
 
@@ -71,6 +85,14 @@ def expand(
 ) -> Float[Tensor, "total width"]:
     """Return the wanted rows, in their order; equal ones' gradients are summed."""
     rows: Tensor = _Expand.apply(distinct, lookup)  # type: ignore[no-untyped-call]
+    return rows
+
+
+def pool(
+    distinct: Float[Tensor, "distinct width"], lookup: Lookup, bags: Bags
+) -> Float[Tensor, "bags width"]:
+    """Return the sum of each bag's rows, times their weights."""
+    rows: Tensor = _Pool.apply(distinct, lookup, bags)  # type: ignore[no-untyped-call]
     return rows
 
 

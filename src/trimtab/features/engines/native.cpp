@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <omp.h>
 #include <vector>
 
 namespace {
@@ -19,6 +20,12 @@ void add(float* to, const float* from, int64_t width) {
   int64_t k = 0;
   for (; k + LANES <= width; k += LANES) store(to + k, load(to + k) + load(from + k));
   for (; k < width; ++k) to[k] += from[k];
+}
+
+void add_scaled(float* to, float scale, const float* from, int64_t width) {
+  int64_t k = 0;
+  for (; k + LANES <= width; k += LANES) store(to + k, load(to + k) + scale * load(from + k));
+  for (; k < width; ++k) to[k] += scale * from[k];
 }
 
 // c[i, :] = sum_k a[i, k] b[k, :] for rows of c; b and c are wide * LANES or narrower.
@@ -186,6 +193,32 @@ void collect(const float* gradient, int64_t width, const int32_t* inverse, int64
       const int64_t i = inverse[c * rows + r];
       if (i >= low && i < high) add(out + i * width, gradient + (r * columns + c) * width, width);
     }
+  }
+}
+
+// out[b] = sum of weights[p] distinct[inverse[p]] over the places of bag b
+void pool(const float* distinct, int64_t width, const int32_t* inverse, int64_t total,
+          const int64_t* starts, int64_t bags, const float* weights, float* out) {
+#pragma omp parallel for schedule(static)
+  for (int64_t b = 0; b < bags; ++b) {
+    const int64_t end = b + 1 < bags ? starts[b + 1] : total;
+    std::fill(out + b * width, out + (b + 1) * width, 0.0f);
+    for (int64_t p = starts[b]; p < end; ++p)
+      add_scaled(out + b * width, weights[p], distinct + inverse[p] * width, width);
+  }
+}
+
+// out[i] = sum of weights[p] gradient[of[p]] over the places p where inverse[p] = i
+void pool_back(const float* gradient, int64_t width, const int32_t* inverse, int64_t total,
+               const int64_t* of, const float* weights, int64_t count, float* out) {
+#pragma omp parallel
+  {
+    const int64_t part = omp_get_thread_num(), parts = omp_get_num_threads();
+    const int64_t low = count * part / parts, high = count * (part + 1) / parts;
+    std::fill(out + low * width, out + high * width, 0.0f);
+    for (int64_t p = 0; p < total; ++p)
+      if (inverse[p] >= low && inverse[p] < high)
+        add_scaled(out + inverse[p] * width, weights[p], gradient + of[p] * width, width);
   }
 }
 

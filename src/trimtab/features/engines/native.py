@@ -13,7 +13,7 @@ from torch import Tensor
 from trimtab.errors import SettingsError
 from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
 from trimtab.features.engines.compiler import compiled
-from trimtab.features.lookup import Lookup
+from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.row_wise_adagrad import Touched
 
 SOURCE = Path(__file__).with_name("native.cpp")
@@ -116,6 +116,42 @@ class NativeLookup(Lookup):
         )
         return out
 
+    def pool(
+        self, distinct: Float[Tensor, "distinct width"], bags: Bags
+    ) -> Float[Tensor, "bags width"]:
+        """Add up bag by bag."""
+        distinct, starts = distinct.contiguous(), bags.starts.contiguous()
+        out = distinct.new_empty(len(starts), distinct.shape[1])
+        self.loops.pool(
+            _floats(distinct),
+            _long(distinct.shape[1]),
+            _ids(self.inverse),
+            _long(self.total),
+            _longs(starts),
+            _long(len(starts)),
+            _floats(bags.weights),
+            _floats(out),
+        )
+        return out
+
+    def pool_back(
+        self, gradient: Float[Tensor, "bags width"], bags: Bags
+    ) -> Float[Tensor, "distinct width"]:
+        """Add where it lies in the cache."""
+        gradient = gradient.contiguous()
+        out = gradient.new_empty(len(self.distinct), gradient.shape[1])
+        self.loops.pool_back(
+            _floats(gradient),
+            _long(gradient.shape[1]),
+            _ids(self.inverse),
+            _long(self.total),
+            _longs(bags.of),
+            _floats(bags.weights),
+            _long(len(out)),
+            _floats(out),
+        )
+        return out
+
     def project(
         self,
         distinct: Float[Tensor, "distinct width"],
@@ -189,7 +225,7 @@ class NativeStep:
             _floats(squares),
             (ctypes.c_int64 * len(widths))(*widths),
             _long(len(widths)),
-            ctypes.c_void_p(rows.data_ptr()),
+            _longs(rows),
             _long(len(rows)),
             _floats(gradient),
             *(ctypes.c_float(group[key] or 0.0) for key in _SCALARS),
@@ -203,6 +239,12 @@ _long = ctypes.c_int64
 def _ids(tensor: Int[Tensor, "..."]) -> ctypes.c_void_p:
     """Return where contiguous int32 ids lie."""
     assert tensor.dtype == torch.int32, tensor.dtype
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _longs(tensor: Int[Tensor, "..."]) -> ctypes.c_void_p:
+    """Return where contiguous int64 numbers lie."""
+    assert tensor.dtype == torch.int64, tensor.dtype
     return ctypes.c_void_p(tensor.data_ptr())
 
 

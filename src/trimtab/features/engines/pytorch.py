@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import embedding, embedding_bag
 
 from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
-from trimtab.features.lookup import Lookup
+from trimtab.features.lookup import Bags, Lookup
 
 
 @engines.register("torch")
@@ -81,6 +81,26 @@ class SortedLookup(Lookup):
     def collect(self, gradient: Float[Tensor, "total width"]) -> Float[Tensor, "distinct width"]:
         """Add up runs of equal rows."""
         return embedding_bag(self.order, gradient.contiguous(), self.starts, mode="sum")
+
+    def pool(
+        self, distinct: Float[Tensor, "distinct width"], bags: Bags
+    ) -> Float[Tensor, "bags width"]:
+        """Add up by ``inverse``."""
+        return embedding_bag(
+            self.inverse, distinct, bags.starts, mode="sum", per_sample_weights=bags.weights
+        )
+
+    def pool_back(
+        self, gradient: Float[Tensor, "bags width"], bags: Bags
+    ) -> Float[Tensor, "distinct width"]:
+        """Add up runs of equal rows, each place's gradient that of its bag."""
+        return embedding_bag(
+            bags.of[self.order],
+            gradient.contiguous(),
+            self.starts,
+            mode="sum",
+            per_sample_weights=bags.weights[self.order],
+        )
 
     def project(
         self,
