@@ -131,5 +131,5 @@ def test_passes_that_are_alike_are_refused() -> None:
 def test_what_is_served_is_told(run: Run) -> None:
     """The epochs of all passes are named."""
     text = (run.folder / "report.html").read_text(encoding="utf-8")
-    assert "averaged with epoch" in text
+    assert "the mean of epochs" in text
     assert f"{1 + len(run.model.earlier)} passes" in text

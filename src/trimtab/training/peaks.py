@@ -55,10 +55,15 @@ class Served:
 
     def told(self, curves: Sequence[Mapping[str, Any]]) -> str:
         """Say in a few words which epochs the weights are from."""
-        epochs = {entry["step"]: f"epoch {entry['epoch']:.2f}" for entry in curves}
-        own = [f"the own parts of {name} from {epochs[step]}" for name, step in self.own.items()]
-        own += [f"averaged with {epochs[step]}" for step in self.earlier]
-        return ", ".join([f"{'shared parts from ' * bool(self.own)}{epochs[self.step]}", *own])
+        epochs = {entry["step"]: f"{entry['epoch']:.2f}" for entry in curves}
+        own = [
+            f"the own parts of {name} from epoch {epochs[step]}" for name, step in self.own.items()
+        ]
+        shared = f"epoch {epochs[self.step]}"
+        if self.earlier:
+            others = ", ".join(epochs[step] for step in self.earlier)
+            shared = f"the mean of epochs {others} and {epochs[self.step]}"
+        return ", ".join([f"{'shared parts from ' * bool(own)}{shared}", *own])
 
 
 def own_columns(model: RankingModel, target: str) -> list[slice]:
