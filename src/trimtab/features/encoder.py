@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from trimtab.batch import Batch
@@ -102,7 +101,7 @@ class FeatureEncoder(nn.Module):
         lengths = {length_of(feature.name): feature.longest + 1 for feature in lists}
         self.tables = self.engine.tables({**tables, **lengths}, blocks, deviation)
         self.width = width
-        self.rest = [own_width * len(self.own_targets), len(self.first_targets)]
+        self.rest = [own_width] * len(self.own_targets) + [len(self.first_targets)]
         self.dropout = nn.Dropout(dropout)
         read = [*(feature.table for feature in single), *lengths]
         places = [self.tables.offset[table] for table in read]
@@ -141,8 +140,8 @@ class FeatureEncoder(nn.Module):
             features = self._features(batch, distinct, lookup)
             cut = [self._shared_and_rest(feature) for feature in features]
             rests = [rest for _, rest in cut]
-            flat = torch.cat([*(shared.flatten(1) for shared, _ in cut), batch.numbers], 1)
-            x = Dense(self.dropout(flat))
+            flat = _joined([shared for shared, _ in cut], 1).flatten(1)
+            x = Dense(self.dropout(_joined([flat, batch.numbers], 1)))
         own, first_order = self._own_and_first(rests)
         return Inputs(x=x, own=own, first_order=first_order, scene=batch.scene)
 
@@ -150,10 +149,12 @@ class FeatureEncoder(nn.Module):
         """Return each target's own embeddings, and the sum of its first-order weights."""
         if not sum(self.rest):
             return {}, {}
-        own, first = torch.split(_joined(rests, 1), self.rest, 2)
+        *own, first = _joined(rests, 1).split(self.rest, 2)
         # Fields last and contiguous: else how a sum is rounded depends on the number of targets.
         first_order = first.transpose(1, 2).contiguous().sum(2)
-        return _by_name(self.own_targets, own), _by_name(self.first_targets, first_order)
+        names = self.first_targets
+        apart = dict(zip(names, first_order.chunk(len(names), 1), strict=True)) if names else {}
+        return dict(zip(self.own_targets, own, strict=True)), apart
 
     def _shared_and_rest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the shared block, and the targets' own with their first-order weights."""
@@ -200,11 +201,7 @@ def _together(bags: Sequence[tuple[Tensor, Tensor]]) -> Bags:
     return Bags(starts=starts, of=torch.repeat_interleave(lengths), weights=weights)
 
 
-def _by_name(names: Sequence[str], columns: Float[Tensor, "rows ... columns"]) -> dict[str, Tensor]:
-    """Give each name its equal share of the last axis."""
-    return dict(zip(names, columns.chunk(len(names), dim=-1), strict=True)) if names else {}
-
-
 def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
-    """Concatenate; one part alone is not copied."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
+    """Concatenate; one part with anything in it is not copied."""
+    some = [part for part in parts if part.shape[dim]] or [parts[0]]
+    return some[0] if len(some) == 1 else torch.cat(some, dim)
