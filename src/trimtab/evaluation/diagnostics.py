@@ -7,7 +7,6 @@ exactly as it was.
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from trimtab.batch import Batch
+from trimtab.features.tables import spans
 from trimtab.model import RankingModel
 from trimtab.trunks.experts import ExpertLayers, GateWeights
 
@@ -56,13 +56,10 @@ def information_abundance(model: RankingModel) -> Table:
     Recommendation Models", ICML 2024, definition 1. Blocks of width 1 are left out.
     """
     tables = model.features.tables
-    ends = np.cumsum([0, *tables.blocks.values()])
-    spans = dict(zip(tables.blocks, pairwise(ends), strict=True))
+    wide = {block: at for block, at in spans(tables.blocks).items() if tables.blocks[block] > 1}
     weight, found = tables.read(), Table()
-    for name, rows in tables.tables.items():
-        start = tables.offset[name]
-        part = weight[start : start + rows]
-        found[name] = {b: _abundance(part[:, i:j]) for b, (i, j) in spans.items() if j - i > 1}
+    for name, rows in spans(tables.tables).items():
+        found[name] = {block: _abundance(weight[rows, at]) for block, at in wide.items()}
     return {name: blocks for name, blocks in found.items() if blocks}
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -110,6 +110,12 @@ def project(
     return out
 
 
+def spans(sizes: Mapping[str, int]) -> dict[str, slice]:
+    """Return where each part lies when parts of these sizes are put one after the other."""
+    ends = [0, *accumulate(sizes.values())]
+    return {name: slice(a, b) for name, (a, b) in zip(sizes, pairwise(ends), strict=True)}
+
+
 class Tables(nn.Module, ABC):
     """The embedding tables of all features, a table after the other.
 
@@ -138,9 +144,8 @@ class Tables(nn.Module, ABC):
         self.tables = dict(tables)
         self.blocks = dict(blocks)
         self.deviation = deviation
-        ends = torch.tensor([0, *tables.values()]).cumsum(0)
-        self.offset = dict(zip(tables, ends.tolist(), strict=False))
-        self.rows, self.width = int(ends[-1]), sum(blocks.values())
+        self.offset = {table: place.start for table, place in spans(tables).items()}
+        self.rows, self.width = sum(tables.values()), sum(blocks.values())
 
     @abstractmethod
     def read(self) -> Float[Tensor, "rows width"]:
@@ -158,15 +163,14 @@ class Tables(nn.Module, ABC):
         """Draw each table's block from the seed and their names."""
         seed = torch.initial_seed()
         for table, rows in self.tables.items():
-            start, column = self.offset[table], 0
-            for block, width in self.blocks.items():
+            start = self.offset[table]
+            for block, columns in spans(self.blocks).items():
+                width = self.blocks[block]
                 generator = torch.Generator().manual_seed(seed_of(seed, f"{table}/{block}"))
                 for first, last in _slices(rows, width):
                     part = torch.empty(last - first, width)
                     part.normal_(0, self.deviation, generator=generator)
-                    place = slice(start + first, start + last)
-                    self.write(place, slice(column, column + width), part)
-                column += width
+                    self.write(slice(start + first, start + last), columns, part)
 
     def distinct(self, lookup: Lookup) -> Float[Tensor, "distinct width"]:
         """Return the different rows that are wanted; their gradient is sparse."""

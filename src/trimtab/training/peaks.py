@@ -12,12 +12,12 @@ nothing was chosen by, it costs a target .002 of its AUC (``docs/log.md``).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 from torch import Tensor
 
 from trimtab.config.training import TrainingSettings
+from trimtab.features.tables import spans
 from trimtab.model import RankingModel
 from trimtab.training.front import best_by, choose, mean, value_of
 from trimtab.training.passes import groups, join
@@ -68,10 +68,8 @@ class Served:
 
 def own_columns(model: RankingModel, target: str) -> list[slice]:
     """Return the columns of the tables that only one target reads."""
-    widths = model.features.tables.blocks
-    ends = dict(zip(widths, accumulate(widths.values()), strict=True))
-    mine = (f"own/{target}", f"first/{target}")
-    return [slice(ends[b] - widths[b], ends[b]) for b in mine if b in widths]
+    places = spans(model.features.tables.blocks)
+    return [places[b] for b in (f"own/{target}", f"first/{target}") if b in places]
 
 
 def own_weights(model: RankingModel, target: str) -> list[str]:

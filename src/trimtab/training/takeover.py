@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trimtab.config.schema import RunSettings
-from trimtab.features.tables import Tables
+from trimtab.features.tables import Tables, spans
 from trimtab.training.folder import differences
 from trimtab.training.state import TABLE, State, under
 
@@ -45,20 +45,18 @@ class Layout:
 
     def rows(self, new: Tables) -> Iterator[tuple[slice, slice]]:
         """Return where each table's rows were, and where they are in ``new``."""
-        start = 0
-        for name, rows in self.tables.items():
+        for name, was in spans(self.tables).items():
             if name in new.tables:
-                place = new.offset[name]
-                yield slice(start, start + rows), slice(place, place + rows)
-            start += rows
+                place = new.offset[name]  # New ids' rows come after those that were there.
+                yield was, slice(place, place + self.tables[name])
 
     def columns(self, new: Tables) -> Iterator[tuple[slice, slice]]:
         """Return where the columns were of the blocks that ``new`` has too, and where they are."""
-        yield from _spans(self.blocks, new.blocks)
+        return _both(self.blocks, new.blocks)
 
     def states(self, new: Tables, width: int) -> Iterator[tuple[slice, slice]]:
         """Return the same of state ``width`` wide: one number a weight, else one a block."""
-        yield from _spans(*(_numbers(blocks, width, new) for blocks in (self.blocks, new.blocks)))
+        return _both(*(_numbers(blocks, width, new) for blocks in (self.blocks, new.blocks)))
 
     def fits(self, saved: Tensor, new: Tables, width: int) -> bool:
         """Say whether the earlier run's state has as many numbers a block as ``width`` tells."""
@@ -70,16 +68,10 @@ def _numbers(blocks: Mapping[str, int], width: int, new: Tables) -> Mapping[str,
     return blocks if width == new.width else dict.fromkeys(blocks, 1)
 
 
-def _spans(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[tuple[slice, slice]]:
-    places, place = {}, 0
-    for name, width in new.items():
-        places[name] = place
-        place += width
-    start = 0
-    for name, width in old.items():
-        if name in places:
-            yield slice(start, start + width), slice(places[name], places[name] + width)
-        start += width
+def _both(old: Mapping[str, int], new: Mapping[str, int]) -> Iterator[tuple[slice, slice]]:
+    """Return where each part that both have lies in the one and in the other."""
+    was, now = spans(old), spans(new)
+    return ((place, now[name]) for name, place in was.items() if name in now)
 
 
 def unlike(saved: RunSettings, now: RunSettings) -> list[str]:
