@@ -133,3 +133,33 @@ def test_what_is_served_is_told(run: Run) -> None:
     text = (run.folder / "report.html").read_text(encoding="utf-8")
     assert "the mean of epochs" in text
     assert f"{1 + len(run.model.earlier)} passes" in text
+
+
+def test_a_run_goes_on_from_the_latest_of_the_passes(
+    run: Run, log: pl.DataFrame, tmp_path: Path
+) -> None:
+    days = log.sort("time_ms")
+    grown = trimtab.train(parse(RUN), days.tail(2000), out=tmp_path / "on", start=run.folder)
+    assert len(grown.model.earlier) == len(served(grown.folder)["earlier"])
+    again = Run.load(grown.folder)
+    assert again.predict(days.tail(50)).equals(grown.predict(days.tail(50)))
+
+
+def test_a_killed_training_serves_the_same_passes(
+    run: Run, log: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, save = [0], checkpoint.save
+
+    def killed(*args: Any, **kwargs: Any) -> None:
+        save(*args, **kwargs)
+        count[0] += 1
+        if count[0] == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trimtab.train(parse(RUN), log, out=tmp_path / "run")
+    monkeypatch.undo()
+    again = trimtab.train(parse(RUN), log, out=tmp_path / "run", resume=True)
+    assert served(again.folder) == served(run.folder)
+    assert again.predict(log.tail(300)).equals(run.predict(log.tail(300)))
