@@ -44,9 +44,7 @@ class Dense:
         self.precision = precision
         self.compiled_rows = compiled_rows
         self._trunk = self.trunk if not compiled_rows else torch.compile(self.trunk, dynamic=False)
-        self._losses = (
-            self.losses if not compiled_rows else torch.compile(self.losses, dynamic=False)
-        )
+        self._losses = self.losses if not compiled_rows else torch.compile(self.losses)
 
     def __call__(self, batch: Batch) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
         """Return target to loss, and task to representation."""
