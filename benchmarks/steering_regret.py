@@ -1,6 +1,7 @@
 """What one steered model loses against retraining for each weighting, on KuaiRand.
 
-python benchmarks/steering_regret.py [--weightings 20] [--seeds 5] [--results FILE] [--json]
+python benchmarks/steering_regret.py [--weightings 20] [--seeds 5] [--results FILE]
+                                     [--picture FILE] [--json]
 
 Weightings: shares of click, long_view, like and play from Dirichlet(.5); each weight is its share
 over the mean label. Every model is stopped on the last days before the valid ones, trains anew on
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from steering_regret_picture import draw as draw_picture
 
 import trimtab
 from trimtab.data.prepare import prepare
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, help="JSON lines to write, and to go on from")
+    parser.add_argument("--picture", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -54,6 +57,8 @@ def main() -> None:
         print(_row(entry), flush=True)
     summary = summarise(done)
     print("\n" + table(done, summary))
+    if options.picture:
+        options.picture.write_text(draw_picture(done), encoding="utf-8")
     if options.json:
         print(json.dumps(summary))
 
