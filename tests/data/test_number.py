@@ -16,7 +16,7 @@ from trimtab.data.vocabulary import MISSING
 from trimtab.errors import DataError
 
 NAN = float("nan")
-SCALES = ["standard", "log", "none", "quantile"]
+SCALES = ["standard", "log", "none", "quantile", "piecewise"]
 TRAIN = [1.0, None, 4.0, NAN, -2.5, 100.0]
 
 
@@ -103,7 +103,7 @@ def test_a_small_scale_is_a_scale_all_the_same() -> None:
     assert numbers([1e-15, 3e-15])["x"] == pytest.approx([-1, 1])
 
 
-@pytest.mark.parametrize("scale", ["standard", "log", "none"])
+@pytest.mark.parametrize("scale", ["standard", "log", "none", "piecewise"])
 @pytest.mark.parametrize("train", [[None, None], [NAN, NAN], pl.Series(["", ""]).replace("", None)])
 def test_a_column_that_misses_everything(train: Any, scale: str) -> None:
     assert numbers(train, scale=scale) == {"x": [0, 0], "x is missing": [1, 1]}
@@ -140,6 +140,35 @@ def test_quantiles_of_a_common_value_are_fewer_and_part_the_others() -> None:
 
 def test_quantiles_of_a_constant() -> None:
     assert buckets([7, 7, 7], [6, 7, 8, None]) == [1, 1, 2, MISSING]
+
+
+def test_pieces_count_the_buckets_below_and_the_share_of_their_own() -> None:
+    train = [0.0, 10.0, 20.0, 40.0, 80.0]
+    learnt = NumberSettings(scale="piecewise", buckets=4).learn(pl.Series("x", train), None)
+    assert learnt.state()["edges"] == [0.0, 10.0, 20.0, 40.0, 80.0]
+    assert learnt.pieces == 4
+    assert learnt.describe() == "4 linear pieces from 0 to 80"
+    found = numbers(train, [0.0, 5.0, 10.0, 25.0, 80.0, 1e9, -1e9], scale="piecewise", buckets=4)
+    assert found == {"x": [0, 0.5, 1, 2.25, 4, 4, 0]}
+
+
+def test_pieces_of_a_common_value_part_the_others() -> None:
+    train = [0] * 90 + list(range(1, 11))
+    learnt = NumberSettings(scale="piecewise", buckets=8).learn(pl.Series("x", train), None)
+    assert learnt.state()["edges"][:2] == [0, 2.5]
+    assert learnt.pieces == 4
+
+
+def test_a_missing_value_is_the_mean_of_the_pieces() -> None:
+    train = [0.0, 10.0, 20.0, 40.0, 80.0]
+    found = numbers([*train, None], [None, 0.0], scale="piecewise", buckets=4)
+    assert found == {"x": [2, 0], "x is missing": [1, 0]}
+
+
+def test_a_constant_is_not_cut() -> None:
+    learnt = NumberSettings(scale="piecewise").learn(pl.Series("x", [7, 7]), None)
+    assert learnt.pieces == 0
+    assert numbers([7, 7], [6, 7, 8], scale="piecewise") == {"x": [0, 0, 0]}
 
 
 def test_a_table_is_only_for_quantiles() -> None:

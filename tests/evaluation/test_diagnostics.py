@@ -29,7 +29,7 @@ def model_of(kind: str, **settings: Any) -> RankingModel:
         ids,
         [],
         tables={"user": 40, "item": 30},
-        numbers=0,
+        numbers=[],
         targets=TARGETS,
         width=6,
         own_width=3,

@@ -52,7 +52,7 @@ def encoder(pool: str) -> FeatureEncoder:
             )
         ],
         tables={"item": 6, "user": 3},
-        numbers=0,
+        numbers=[],
         targets=["click"],
         width=4,
         own_width=2,

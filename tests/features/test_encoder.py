@@ -34,7 +34,7 @@ def encoder(
         single,
         lists,
         tables={name: rows for name, rows in TABLES.items() if name in used},
-        numbers=numbers,
+        numbers=[0] * numbers,
         targets=targets,
         width=width,
         own_width=own_width,

@@ -197,7 +197,7 @@ def test_plain_pytorch_is_the_default() -> None:
         [],
         [],
         tables={},
-        numbers=1,
+        numbers=[0],
         targets=["a"],
         width=0,
         own_width=0,

@@ -14,7 +14,7 @@ def encoder(*, own_width: int, first_order: bool, dropout: float = 0.0) -> Featu
         [IdFeature(name=name, table=name) for name in TABLES],
         [],
         tables=TABLES,
-        numbers=2,
+        numbers=[0, 3],
         targets=["click", "like"],
         width=4,
         own_width=own_width,

@@ -43,6 +43,11 @@ class Learnt(ABC):
         """Rows of the embedding table that the ids point into; 0 where there is none."""
         return 0
 
+    @property
+    def pieces(self) -> int:
+        """Linear pieces that the network reads the feature's number in; 0: as it is."""
+        return 0
+
 
 class FeatureSettings(Settings, ABC):
     """The settings of one feature, as written under ``[features]``."""

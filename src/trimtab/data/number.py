@@ -1,4 +1,4 @@
-"""The feature kind ``number``: a quantity, scaled, or cut into quantile buckets."""
+"""The feature kind ``number``: a quantity, scaled, or cut into buckets."""
 
 from abc import abstractmethod
 from typing import Any, Literal
@@ -23,11 +23,12 @@ class NumberSettings(FeatureSettings):
     """A quantity. A value that is missing is flagged where training rows miss it too."""
 
     kind: Literal["number"] = "number"
-    scale: Literal["standard", "log", "quantile", "none"] = "standard"
+    scale: Literal["standard", "log", "quantile", "piecewise", "none"] = "standard"
     """``standard``: mean 0, deviation 1; ``log``: the same of sign(x) log(1 + |x|); ``quantile``:
-    a row of an embedding table for each bucket of quantiles; ``none``: as it is."""
+    a row of an embedding table for each bucket of quantiles; ``piecewise``: for each such bucket a
+    number that grows from 0 to 1 across it; ``none``: as it is."""
     buckets: int = Field(default=32, ge=2)
-    """Buckets of ``quantile``."""
+    """Buckets of ``quantile`` and ``piecewise``."""
 
     def check(self, column: pl.Series) -> None:
         """Raise ``DataError`` where the column is not numeric or holds an infinity."""
@@ -105,10 +106,7 @@ class Scaled(Learnt):
         """Return the scaled number, and its flag where training rows missed some."""
         values, present = as_numbers(column)
         scaled = (self.transform(values) - self.center) / self.deviation
-        numbers = {self.name: np.where(present, scaled, 0.0).astype(np.float32)}
-        if self.flagged:
-            numbers[f"{self.name} is missing"] = (~present).astype(np.float32)
-        return Encoded(numbers=numbers)
+        return _numbers(self.name, np.where(present, scaled, 0.0), present, self.flagged)
 
     def describe(self) -> str:
         """Say mean and deviation."""
@@ -159,15 +157,8 @@ class Quantiles(Learnt):
     def learn(
         cls, name: str, values: Values, present: NDArray[np.bool_], buckets: int
     ) -> "Quantiles":
-        """Learn the edges: half of them cut the rows equally, half the distinct values.
-
-        Where most rows hold one value (capital gains of 0), equal shares of rows alone would put
-        all the others into a bucket or two.
-        """
-        shares = np.linspace(0, 1, buckets + 1)[1:-1]
-        halves = ((values, shares[::2]), (np.unique(values), shares[1::2]))
-        edges = [np.quantile(some, at) for some, at in halves if len(some)]
-        return cls(name, [float(edge) for edge in np.unique(np.concatenate([values[:0], *edges]))])
+        """Learn the edges."""
+        return cls(name, cuts(values, buckets))
 
     @property
     def rows(self) -> int:
@@ -189,9 +180,83 @@ class Quantiles(Learnt):
         return {"name": self.name, "edges": self.edges}
 
 
-_SCALES: dict[str, type[Standard] | type[Log] | type[Unscaled] | type[Quantiles]] = {
+class Piecewise(Learnt):
+    """How many buckets lie below a value: 2.25 is a quarter of the way through the third.
+
+    ``features.Pieces`` makes of it the number a bucket that the network reads: the piecewise linear
+    encoding of Gorishniy et al., "On Embeddings for Numerical Features in Tabular Deep Learning",
+    NeurIPS 2022, 3.2. Theirs goes on beyond the first and the last edge; ours stops there, so that
+    a value far from all trained ones is read as the furthest of them. A missing one gets the mean.
+    """
+
+    def __init__(self, name: str, edges: list[float], mean: float, flagged: bool) -> None:
+        self.name = name
+        self.edges = edges
+        self.mean = mean
+        self.flagged = flagged
+
+    @classmethod
+    def learn(
+        cls, name: str, values: Values, present: NDArray[np.bool_], buckets: int
+    ) -> "Piecewise":
+        """Learn the edges: the least and the largest value, and those of the quantiles between."""
+        ends = [float(values.min()), float(values.max())] if len(values) else [0.0]
+        edges = sorted({*ends, *cuts(values, buckets)})
+        below = _below(values, edges)
+        mean = float(below.mean()) if len(values) else 0.0
+        return cls(name, edges, mean, not bool(present.all()))
+
+    @property
+    def pieces(self) -> int:
+        """Buckets, each of which the network reads a number of."""
+        return len(self.edges) - 1
+
+    def encode(self, column: pl.Series) -> Encoded:
+        """Return how many buckets lie below every value, and its flag."""
+        values, present = as_numbers(column)
+        below = np.where(present, _below(values, self.edges), self.mean)
+        return _numbers(self.name, below, present, self.flagged)
+
+    def describe(self) -> str:
+        """Say how many pieces there are."""
+        return f"{self.pieces} linear pieces from {self.edges[0]:.4g} to {self.edges[-1]:.4g}"
+
+    def state(self) -> dict[str, Any]:
+        """Return the edges."""
+        return dict(vars(self))
+
+
+def cuts(values: Values, buckets: int) -> list[float]:
+    """Return the edges between buckets: half cut the rows equally, half the distinct values.
+
+    Where most rows hold one value (capital gains of 0), equal shares of rows alone would put all
+    the others into a bucket or two.
+    """
+    shares = np.linspace(0, 1, buckets + 1)[1:-1]
+    halves = ((values, shares[::2]), (np.unique(values), shares[1::2]))
+    edges = [np.quantile(some, at) for some, at in halves if len(some)]
+    return [float(edge) for edge in np.unique(np.concatenate([values[:0], *edges]))]
+
+
+def _below(values: Values, edges: list[float]) -> Values:
+    """Return how many buckets lie below each value, with the share of the one it is in."""
+    return np.interp(values, edges, np.arange(len(edges)))
+
+
+def _numbers(name: str, values: Values, present: NDArray[np.bool_], flagged: bool) -> Encoded:
+    """Return a column of numbers and, where training rows missed some, which are missing."""
+    numbers = {name: values.astype(np.float32)}
+    if flagged:
+        numbers[f"{name} is missing"] = (~present).astype(np.float32)
+    return Encoded(numbers=numbers)
+
+
+_SCALES: dict[
+    str, type[Standard] | type[Log] | type[Unscaled] | type[Quantiles] | type[Piecewise]
+] = {
     "standard": Standard,
     "log": Log,
     "quantile": Quantiles,
+    "piecewise": Piecewise,
     "none": Unscaled,
 }

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +88,11 @@ class Statistics:
             for name, feature in self.settings.items()
             if feature.table(name) == name
         }
+
+    def pieces(self, numbers: Sequence[str]) -> list[int]:
+        """Return for each column of numbers the linear pieces it is read in; 0: as it is."""
+        cut = {name: learnt.pieces for name, learnt in self.learnt.items()}
+        return [cut.get(name, 0) for name in numbers]
 
     def encode(self, frame: pl.DataFrame) -> dict[str, Encoded]:
         """Encode every feature of raw rows."""

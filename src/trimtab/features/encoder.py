@@ -12,6 +12,7 @@ from trimtab.features.engines.base import Engine
 from trimtab.features.engines.pytorch import PyTorch
 from trimtab.features.inputs import Dense, Embedded, Inputs, SharedInputs
 from trimtab.features.lookup import Bags, Lookup
+from trimtab.features.pieces import Pieces
 from trimtab.features.tables import expand, pool
 
 SHARED = "shared"
@@ -60,7 +61,7 @@ class FeatureEncoder(nn.Module):
     tables
         Embedding table to its rows.
     numbers
-        How many numbers a row has.
+        For each number of a row the linear pieces it is read in; 0 where it is read as it is.
     width, own_width, first_order
         Of the shared embeddings, of each target's own, and whether there are first-order weights.
     engine
@@ -80,7 +81,7 @@ class FeatureEncoder(nn.Module):
         lists: Sequence[IdFeature],
         *,
         tables: Mapping[str, int],
-        numbers: int,
+        numbers: Sequence[int],
         targets: Sequence[str],
         width: int,
         own_width: int,
@@ -102,6 +103,7 @@ class FeatureEncoder(nn.Module):
         self.tables = self.engine.tables({**tables, **lengths}, blocks, deviation)
         self.width = width
         self.rest = [own_width] * len(self.own_targets) + [len(self.first_targets)]
+        self.pieces = Pieces(numbers)
         self.dropout = nn.Dropout(dropout)
         read = [*(feature.table for feature in single), *lengths]
         places = [self.tables.offset[table] for table in read]
@@ -114,7 +116,7 @@ class FeatureEncoder(nn.Module):
         )
         self.apart = bool(places and width) and in_order and not lists and not dropout
         fields = len(single) + 2 * len(self.lists)
-        self.out_width = fields * width + numbers
+        self.out_width = fields * width + self.pieces.out_width
         self.own_out_width = fields * own_width
 
     def lookup(self, batch: Batch) -> Lookup:
@@ -129,19 +131,19 @@ class FeatureEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Inputs:
         """Embed a batch."""
-        lookup = self.lookup(batch)
+        lookup, numbers = self.lookup(batch), self.pieces(batch.numbers)
         distinct = self.tables.distinct(lookup)
         if self.apart and REPEATED * len(lookup.distinct) < lookup.total:
             shared, rest = self._shared_and_rest(distinct)
             shape = (*batch.ids.shape, rest.shape[1])
             rests = [expand(rest, lookup).view(shape)] if rest.shape[1] else []
-            x: SharedInputs = Embedded(distinct=shared, lookup=lookup, numbers=batch.numbers)
+            x: SharedInputs = Embedded(distinct=shared, lookup=lookup, numbers=numbers)
         else:
             features = self._features(batch, distinct, lookup)
             cut = [self._shared_and_rest(feature) for feature in features]
             rests = [rest for _, rest in cut]
             flat = _joined([shared for shared, _ in cut], 1).flatten(1)
-            x = Dense(self.dropout(_joined([flat, batch.numbers], 1)))
+            x = Dense(self.dropout(_joined([flat, numbers], 1)))
         own, first_order = self._own_and_first(rests)
         return Inputs(x=x, own=own, first_order=first_order, scene=batch.scene)
 

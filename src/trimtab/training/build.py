@@ -103,7 +103,7 @@ def _features(
         described(names.ids),
         described(names.lists),
         tables=statistics.tables,
-        numbers=len(names.numbers),
+        numbers=statistics.pieces(names.numbers),
         targets=list(settings.targets),
         engine=engine,
         **settings.embedding.model_dump(exclude={"own_hidden", "engine"}),

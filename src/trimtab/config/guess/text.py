@@ -18,7 +18,7 @@ _ABOUT = {
     "data": "Where the rows come from, and which are held out to measure the model.",
     "features": (
         'What is known before a row is shown. Kinds: "id" (a table row a value), "ids" (lists\n'
-        '# of those), "number" (scale: standard, log, quantile).'
+        '# of those), "number" (scale: standard, log, quantile, piecewise).'
     ),
     "targets": (
         'What to predict. Kinds: "binary", "duration", "number", "blend". Weights between\n'
