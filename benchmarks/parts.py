@@ -3,6 +3,7 @@
 python benchmarks/parts.py trunk [--kinds mmoe,ple] [--seeds 5] [--epochs 1] [--results FILE]
 python benchmarks/parts.py balancing [--kinds uncertainty,torchjd/upgrad]
 python benchmarks/parts.py setting [--kinds training.precision=bf16,embedding.engine=native]
+                           [-s trunk.kind=shared_bottom ...]: changes of the example for them all
 
 A trunk or balancer has its default settings; a setting is changed alone. Printed are the ranking
 metrics as served: the example's own, then each kind's difference to it with 95 % of Student's t
@@ -31,7 +32,7 @@ from trimtab.trunks import trunks
 
 RUN = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
 KINDS = {
-    "trunk": [kind for kind in trunks if kind != "shared_bottom"],
+    "trunk": list(trunks),
     "balancing": [
         *(kind for kind in balancers if kind not in ("fixed", "torchjd")),
         *(f"torchjd/{name}" for name in ("upgrad", "pcgrad", "aligned_mtl", "nash")),
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, choices=sorted(T_OF_SEEDS))
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("-s", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--results", type=Path, help="JSON lines to write, and to go on from")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -64,7 +66,8 @@ def main() -> None:
         started = time.process_time()
         trained = options.seeds - len(ranks)
         for seed in range(len(ranks), options.seeds):
-            ranks.append(one(options.part, kind, seed, options.epochs))
+            once = [f"training.seed={seed}", f"training.epochs={options.epochs}"]
+            ranks.append(one(options.part, kind, [*options.changes, *once]))
             if options.results:
                 with options.results.open("a") as file:
                     file.write(json.dumps({"kind": kind, "ranks": ranks[-1]}) + "\n")
@@ -75,9 +78,8 @@ def main() -> None:
         )
 
 
-def one(part: str, kind: str, seed: int, epochs: int) -> dict[str, float]:
+def one(part: str, kind: str, changes: list[str]) -> dict[str, float]:
     """Train once; return each target's ranking metric as served."""
-    changes = [f"training.seed={seed}", f"training.epochs={epochs}"]
     settings = CHANGED[part](changes, kind) if kind else trimtab.load_settings(RUN, changes)
     prepared = prepare(settings.plan())
     state = build_state(settings, prepared)

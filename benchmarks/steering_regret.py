@@ -1,7 +1,7 @@
 """What one steered model loses against retraining for each weighting, on KuaiRand.
 
-python benchmarks/steering_regret.py [--weightings 20] [--seeds 5] [--results FILE]
-                                     [--picture FILE] [--json]
+python benchmarks/steering_regret.py [--weightings 20] [--seeds 5] [-s trunk.kind=shared_bottom]
+                                     [--results FILE] [--picture FILE] [--json]
 
 Weightings: shares of click, long_view, like and play from Dirichlet(.5); each weight is its share
 over the mean label. Every model is stopped on the last days before the valid ones, trains anew on
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--weightings", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("-s", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--results", type=Path, help="JSON lines to write, and to go on from")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--json", action="store_true")
@@ -49,7 +50,8 @@ def main() -> None:
         f"{platform.python_version()}, torch {torch.__version__}, {options.seeds} seeds\n"
     )
     done = [json.loads(line) for line in _lines(options.results)]
-    for entry in run(options.weightings, options.seeds, skip=len(done)):
+    settings = trimtab.load_settings(RUN, options.changes)
+    for entry in run(settings, options.weightings, options.seeds, skip=len(done)):
         done.append(entry)
         if options.results:
             with options.results.open("a") as file:
@@ -63,9 +65,10 @@ def main() -> None:
         print(json.dumps(summary))
 
 
-def run(weightings: int, seeds: int, skip: int) -> Iterator[dict[str, Any]]:
+def run(
+    settings: trimtab.RunSettings, weightings: int, seeds: int, skip: int
+) -> Iterator[dict[str, Any]]:
     """Train every model; yield one entry a weighting."""
-    settings = trimtab.load_settings(RUN, [])
     prepared = prepare(settings.plan())
     models = Retraining(
         settings, prepared, list(settings.targets), seeds=range(seeds), widths=WIDTHS

@@ -17,8 +17,6 @@ from trimtab.trunks import trunks
 from .datasets import Dataset
 
 OURS = "trimtab"
-EXAMPLES_OWN = "shared_bottom"
-
 NETWORKS: dict[str, dict[str, Any]] = {
     "kuairand": {  # the widths of the example, in each peer's own architecture
         "embedding": 16,
@@ -154,9 +152,10 @@ def candidates(
 
 def ours(dataset: Dataset) -> Iterator[Candidate]:
     """Yield the example itself, then the example with every other trunk, by its defaults."""
-    for kind in sorted(trunks, key=lambda kind: kind != EXAMPLES_OWN):
+    examples_own = dataset.settings.trunk.kind
+    for kind in sorted(trunks, key=lambda kind: kind != examples_own):
         run = dataset.settings
-        if kind != EXAMPLES_OWN:
+        if kind != examples_own:
             run = parse(run.model_dump(mode="json") | {"trunk": {"kind": kind}})
         yield Candidate(
             system=OURS,
