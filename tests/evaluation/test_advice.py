@@ -42,7 +42,7 @@ def found(**why: Any) -> dict[str, Any]:
         "abundance": {"user": {"shared": 12.0}},
         "peaks": {},
     }
-    return {"targets": targets, "why": calm | why}
+    return {"targets": targets, "scenes": {}, "why": calm | why}
 
 
 def settings_of(found: dict[str, Any], settings: dict[str, Any] | None = None) -> list[str]:
@@ -53,6 +53,24 @@ def test_nothing_is_advised_where_nothing_is_worse() -> None:
     fine = found()
     fine["targets"]["like"]["direction"] = 0
     assert advise(fine, SETTINGS) == []
+
+
+def test_a_target_that_pays_in_one_scene_alone_gets_a_trunk_that_knows_the_scene() -> None:
+    case = found()
+    case["targets"]["like"]["direction"] = 0
+    inside = {
+        "click": {"direction": -1, "difference": -0.0242},
+        "like": {"direction": 0, "difference": -0.01},
+    }
+    case["scenes"] = {"cover": {"rows": 2576, "targets": inside}}
+    (one,) = advise(case, SETTINGS)
+    assert one["target"] == "click"
+    assert one["setting"] == '[trunk] kind = "pepnet"'
+    assert one["because"].startswith("in scene cover (2,576 rows) sharing costs it 0.0242")
+    (one,) = advise(case, SETTINGS | {"trunk": {"kind": "pepnet"}})
+    assert one["setting"] == "scenes.weights.cover = 2"
+    case["targets"]["click"]["direction"] = -1
+    assert all("scene" not in one["because"] for one in advise(case, SETTINGS))
 
 
 def test_a_rare_target_in_conflict_in_the_tables_gets_embeddings_of_its_own() -> None:

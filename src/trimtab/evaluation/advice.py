@@ -117,6 +117,9 @@ RULES = (
 )
 """In order of preference; the last one holds always."""
 
+KNOWS_SCENES = '[trunk] kind = "pepnet"'
+"""A trunk whose gates read the scene."""
+
 MOST = 2
 """Most rules that are told of one target."""
 
@@ -141,7 +144,21 @@ def advise(found: Found, settings: Found) -> list[dict[str, Any]]:
             if len(said) < MOST and rule.holds(case) and not (rule is RULES[-1] and said):
                 said.setdefault(rule.setting(case), rule.because(case))
         told += [{"target": name, "because": b, "setting": s} for s, b in said.items()]
-    return told
+    return [*told, *_in_scenes(found, settings)]
+
+
+def _in_scenes(found: Found, settings: Found) -> Iterator[dict[str, Any]]:
+    """Yield what helps targets that pay in one scene, where all rows together do not show it."""
+    knows_scenes = settings["trunk"]["kind"] == "pepnet"
+    for scene, inside in found["scenes"].items():
+        for name, target in inside["targets"].items():
+            if target["direction"] < 0 <= found["targets"][name]["direction"]:
+                yield {
+                    "target": name,
+                    "because": f"in scene {scene} ({inside['rows']:,} rows) sharing costs it "
+                    f"{-target['difference']:.4f}, which all rows together hide",
+                    "setting": f"scenes.weights.{scene} = 2" if knows_scenes else KNOWS_SCENES,
+                }
 
 
 def _case(name: str, found: Found, settings: Found) -> Case:
