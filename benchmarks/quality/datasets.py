@@ -38,7 +38,8 @@ class Dataset:
         Arrays of the rows: ``ids.train`` [rows, ids], ``numbers.train``, ``labels.train`` [rows,
         targets], ``values.train.0`` with ``offsets.train.0`` for each list, the same for ``valid``,
         ``user`` of the valid rows, and ``raw.NAME``, the number behind each table row of an id
-        that is one. The last of the ids are the lists' lengths.
+        that is one. The last of the ids are the lists' lengths; a number that Trimtab reads in
+        pieces is one from 0 to 1.
     facts
         Names and sizes of the columns, and how the run file trains.
     """
@@ -110,6 +111,8 @@ def _arrays(settings: RunSettings, prepared: Prepared, model: RankingModel) -> d
     arrays: dict[str, Any] = {"user": prepared.valid.arrays["user"]}
     for part, columns in (("train", prepared.train), ("valid", prepared.valid)):
         arrays |= _columns(settings, part, columns)
+        buckets = np.maximum(prepared.statistics.pieces(columns.names.numbers), 1)
+        arrays[f"numbers.{part}"] = (columns.arrays["numbers"] / buckets).astype(np.float32)
         arrays[f"labels.{part}"] = _stacked(settings.targets, labels[part])
     names = prepared.train.names
     raw = dict(_raw(prepared.statistics, names.ids))
