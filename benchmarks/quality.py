@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from quality.datasets import load
+from quality.datasets import load, run_file
 from quality.picture import draw
 from quality.report import print_report, read_report
 from quality.systems import NETWORKS, OURS, PEERS, candidates
@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--trials", default=3, choices=(1, 2, 3), **number)
     parser.add_argument("--epochs", default=6, **number, help="at most, of the networks")
     parser.add_argument("--threads", default=1, **number)
-    parser.add_argument("--against", default=f"{OURS}/shared_bottom", metavar="SYSTEM/MODEL")
+    parser.add_argument("--against", metavar="SYSTEM/MODEL", help="the example's own when left out")
     parser.add_argument("--pictures", type=Path, default=PICTURES, metavar="FOLDER")
     options = parser.parse_args()
     unknown = set(options.systems) - {OURS, *PEERS} | set(options.datasets) - set(NETWORKS)
@@ -104,10 +104,11 @@ def told(line: dict[str, Any]) -> str:
 
 def report(options: argparse.Namespace) -> None:
     for name in options.datasets:
-        rows = read_report(Results(options.report), name, against=options.against)
+        against = options.against or f"{OURS}/{run_file(name).trunk.kind}"
+        rows = read_report(Results(options.report), name, against=against)
         if rows:
             print_report(name, rows)
-            draw(name, rows, options.pictures / f"quality-{name}.svg", against=options.against)
+            draw(name, rows, options.pictures / f"quality-{name}.svg", against=against)
 
 
 if __name__ == "__main__":

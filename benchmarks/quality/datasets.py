@@ -50,12 +50,17 @@ class Dataset:
     facts: dict[str, Any]
 
 
+def run_file(name: str) -> RunSettings:
+    """Read an example's run file."""
+    return trimtab.load_settings(EXAMPLES / name / "run.toml")
+
+
 def load(name: str, folder: Path, *, rows: int | None) -> Dataset:
     """Read an example's run file and write its encoded rows, unless they are there.
 
     ``rows`` takes that many rows of the log, evenly spread, for a quick look.
     """
-    settings = trimtab.load_settings(EXAMPLES / name / "run.toml")
+    settings = run_file(name)
     folder.mkdir(parents=True, exist_ok=True)
     if rows:
         settings = _cut(settings, rows, folder)
