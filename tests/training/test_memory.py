@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -14,6 +15,8 @@ from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import prepare
 from trimtab.data.simulate import SimulationSettings, simulate
+from trimtab.data.statistics import Statistics
+from trimtab.errors import DataError
 from trimtab.training.order import Order, room
 from trimtab.training.run import train
 
@@ -80,3 +83,39 @@ def test_the_doctor_looks_at_a_sample_and_says_so(log: Path, tmp_path: Path) -> 
     content["data"]["valid"] = {"file": str(later)}
     assert examine(parse(content))[-1].where == "data.memory"
     assert all(finding.where != "data.memory" for finding in examine(settings(log, "100MB")))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_file_is_predicted_in_chunks_as_it_is_whole(
+    log: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pl.read_parquet(log).head(3_000)
+    places = [tmp_path / f"{part}.{suffix}" for part in range(2)]
+    for place, part in zip(places, (rows.head(1_000), rows.tail(2_000)), strict=True):
+        getattr(part, {"parquet": "write_parquet", "csv": "write_csv"}[suffix])(place)
+    run = train(settings(log, "1MB"), out=tmp_path / "run")
+    seen = []
+    encode = Statistics.columns
+    monkeypatch.setattr(
+        Statistics, "columns", lambda *given: seen.append(len(given[1])) or encode(*given)
+    )
+    found = run.predict(tmp_path / f"*.{suffix}")
+    assert sum(seen) == 3_000
+    assert len(seen) > 1
+    np.testing.assert_allclose(found["stop"], run.predict(rows)["stop"], rtol=1e-5)
+
+
+def test_a_row_that_cannot_be_predicted_is_told_by_its_place_in_the_file(
+    log: Path, tmp_path: Path
+) -> None:
+    content = settings(log, "1MB").model_dump(mode="json")
+    rows = pl.read_parquet(log).with_columns(x=pl.lit(1.0))
+    rows.write_parquet(tmp_path / "log.parquet")
+    content["data"]["log"] = str(tmp_path / "log.parquet")
+    content["features"]["x"] = {"kind": "number"}
+    run = train(parse(content), out=tmp_path / "run")
+    x = np.ones(len(rows))
+    x[11_000] = np.inf
+    rows.with_columns(x=x).write_parquet(tmp_path / "new.parquet")
+    with pytest.raises(DataError, match="row 11,000 is inf"):
+        run.predict(tmp_path / "new.parquet")

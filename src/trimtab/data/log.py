@@ -81,8 +81,7 @@ class Log:
         """Return how many rows of these columns, with those of side tables, make a chunk."""
         head = next(self.scan.chunks(HEAD, columns))
         head = self.tables.join(head) if joined else head
-        bytes_a_row = max(head.estimated_size() / len(head), 1)
-        return self.given or max(int(self.memory * CHUNK / bytes_a_row), 1)
+        return self.given or chunk_rows(head, self.memory)
 
     def _copies(self, folder: Path, *, drop: bool) -> dict[str, int]:
         """Find copies, and columns without a value, in one pass over everything."""
@@ -101,6 +100,12 @@ class Log:
         if found and drop:
             self._dropped = dropped
         return {"found": found, "dropped": found if drop else 0}
+
+
+def chunk_rows(head: pl.DataFrame, memory: int) -> int:
+    """Return how many rows like the first ones make a chunk."""
+    bytes_a_row = max(head.estimated_size() / len(head), 1)
+    return max(int(memory * CHUNK / bytes_a_row), 1)
 
 
 def sample(source: str | list[str], memory: int) -> tuple[pl.DataFrame, int]:

@@ -15,6 +15,7 @@ from trimtab.calibration import Calibration
 from trimtab.config.load import load, parse
 from trimtab.config.schema import RunSettings
 from trimtab.data.columns import Names
+from trimtab.data.new_rows import encode_chunks
 from trimtab.data.prepare import encode_rows, prepare
 from trimtab.data.statistics import Statistics
 from trimtab.errors import DataError, InputError, RunError, SettingsError
@@ -140,16 +141,21 @@ class Run:
     def predict(self, data: Any) -> pl.DataFrame:
         """Return a column a target, in the order of the rows; null where its scene lacks it.
 
-        Beside a conditional target ``b`` stands ``b_given_a``.
+        Beside a conditional target ``b`` stands ``b_given_a``. Files are read in chunks where
+        ``data.memory`` is set.
 
         Raises
         ------
         DataError
             When a feature's column is missing or holds what its kind forbids.
         """
-        columns = encode_rows(self.settings.plan(), self.statistics, data, labelled=False)
-        predicted = pl.DataFrame(predict(self.model, columns, self.calibration))
-        return predicted.with_columns(pl.all().fill_nan(None))
+        plan, memory = self.settings.plan(), self.settings.data.memory
+        if memory is not None and isinstance(data, str | Path):
+            parts = encode_chunks(plan, self.statistics, str(data), memory)
+        else:
+            parts = iter([encode_rows(plan, self.statistics, data, labelled=False)])
+        predicted = [pl.DataFrame(predict(self.model, part, self.calibration)) for part in parts]
+        return pl.concat(predicted).with_columns(pl.all().fill_nan(None))
 
     def candidates(self, data: Any = None, *, labelled: bool = True) -> Candidates:
         """Return rows as candidates to put in order; the run's own valid rows by default."""
