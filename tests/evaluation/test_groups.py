@@ -60,6 +60,15 @@ def test_names_that_differ_by_a_number_go_together(statistics: Statistics) -> No
     assert groups[-1].columns == {"clicks_7d", "clicks_30d"}
 
 
+def test_features_that_read_one_column_go_together() -> None:
+    features = {"age": "id", "years": {"kind": "number", "column": "age"}, "user": "id"}
+    settings = parse({"features": features, "targets": {"click": "binary"}})
+    groups = groups_of(Statistics.learn(settings.features, None, FRAME))
+    assert several(groups) == {"age + years": ("column", ("age", "years"))}
+    assert groups[-1].columns == {"age", "years", "years is missing"}
+    assert [group.name for group in fewer(groups, 2)] == ["user", "age + years"]
+
+
 @pytest.mark.parametrize("name", ["users.parquet", "users.csv"])
 def test_features_of_a_side_table_go_together(
     statistics: Statistics, tmp_path: Path, name: str

@@ -1,4 +1,4 @@
-"""Groups of features that are looked at together: of one side table, or of names with a number."""
+"""Groups of features that are looked at together: of a column, of a side table, of like names."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from trimtab.data.settings import JoinSettings
 from trimtab.data.statistics import Statistics
 from trimtab.errors import DataError
 
-FEATURE, NUMBERED, TABLE = "feature", "numbered", "table"
+FEATURE, COLUMN, NUMBERED, TABLE = "feature", "column", "numbered", "table"
 
 _NUMBER = re.compile(r"\d+")
 _SMALL = 1 << 26
@@ -26,8 +26,9 @@ class Group:
     Attributes
     ----------
     kind
-        ``feature`` for one alone, ``numbered`` for names that differ by a number only, such as
-        ``onehot_feat0`` and ``onehot_feat1``, ``table`` for the features of one side table.
+        ``feature`` for one alone, ``column`` for those that read the same column in different
+        ways, ``numbered`` for names that differ by a number only, such as ``onehot_feat0`` and
+        ``onehot_feat1``, ``table`` for the features of one side table.
     columns
         Their columns in the encoded rows.
     """
@@ -43,11 +44,14 @@ def groups_of(statistics: Statistics, joins: Sequence[JoinSettings] = ()) -> lis
     encoded = {name: _encoded(name, statistics) for name in statistics.settings}
     column_of = {name: f.column or name for name, f in statistics.settings.items()}
     numbered: dict[str, list[str]] = {}
+    reading: dict[str, list[str]] = {}
     for name in encoded:
         numbered.setdefault(_NUMBER.sub("*", name), []).append(name)
+        reading.setdefault(column_of[name], []).append(name)
     tables = {j.table: {name for name, c in column_of.items() if c in taken(j)} for j in joins}
     named = [
         *((name, FEATURE, (name,)) for name in encoded),
+        *((" + ".join(names), COLUMN, tuple(names)) for names in reading.values()),
         *((stem, NUMBERED, tuple(names)) for stem, names in numbered.items()),
         *(
             (Path(table).name, TABLE, tuple(name for name in encoded if name in inside))
@@ -66,11 +70,11 @@ def groups_of(statistics: Statistics, joins: Sequence[JoinSettings] = ()) -> lis
 def fewer(groups: Sequence[Group], most: int) -> list[Group]:
     """Leave out features that a group holds, where there are more than ``most``.
 
-    First those of names with a number, then those of side tables too; what is left may still be
-    more than asked.
+    First those of one column, then of names with a number, then of side tables too; what is left
+    may still be more than asked.
     """
     kept = list(groups)
-    for kinds in ((NUMBERED,), (NUMBERED, TABLE)):
+    for kinds in ((COLUMN,), (COLUMN, NUMBERED), (COLUMN, NUMBERED, TABLE)):
         if len(kept) > most:
             held = {name for group in groups if group.kind in kinds for name in group.features}
             kept = [group for group in groups if group.kind != FEATURE or group.name not in held]
