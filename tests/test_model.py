@@ -35,7 +35,7 @@ def build(
             [IdFeature(name="user", table="user")],
             [],
             tables={"user": 10},
-            numbers=NUMBERS,
+            numbers=[0] * NUMBERS,
             targets=list(targets),
             width=4,
             own_width=own_width,
