@@ -34,7 +34,7 @@ RUN = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
 KINDS = {
     "trunk": list(trunks),
     "balancing": [
-        *(kind for kind in balancers if kind not in ("fixed", "torchjd")),
+        *(kind for kind in balancers if kind != "torchjd"),
         *(f"torchjd/{name}" for name in ("upgrad", "pcgrad", "aligned_mtl", "nash")),
     ],
     "setting": [
@@ -61,7 +61,10 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {}
     exists = options.results and options.results.exists()
     done = [json.loads(line) for line in options.results.read_text().splitlines()] if exists else []
-    for kind in ("", *(options.kinds or KINDS[options.part])):
+    settings = trimtab.load_settings(RUN, options.changes)
+    own = {settings.trunk.kind, settings.balancing.kind}  # What the others are compared with.
+    kinds = options.kinds or [kind for kind in KINDS[options.part] if kind not in own]
+    for kind in ("", *kinds):
         ranks = [line["ranks"] for line in done if line["kind"] == kind][: options.seeds]
         started = time.process_time()
         trained = options.seeds - len(ranks)

@@ -9,8 +9,8 @@ all days before them for as many epochs, and is measured on the valid days (4 to
 
 Retrained for each weighting: a blend in either form and of two widths, the best of the four by the
 earlier days; and the multi-target model with the shares as loss weights. Steered: the example's
-run as it is, once a seed. Regret is C of the retrained less C of the steered; below 0, steering
-won.
+run, or what ``-s`` makes of it for all of them, once a seed. Regret is C of the retrained less C of
+the steered; below 0, steering won.
 """
 
 import argparse

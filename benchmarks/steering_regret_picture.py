@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from steering_truth_picture import ticks
+
 from trimtab.evaluation.charts import Axis
 
 COLOURS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7c3aed")
@@ -67,11 +69,7 @@ def panel(found: list[dict[str, Any]], title: str, *, left: float, bottom: float
         'stroke-opacity=".25"/>',
         f'<path d="M{left} {bottom}H{left + WIDTH}" stroke="#cbd5e1"/>',
     ]
-    for tick, label in zip(x.ticks, x.labels(), strict=True):
-        parts.append(
-            f'<text x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle" fill="#475569" '
-            f'font-size="12">{label}</text>'
-        )
+    parts += ticks(x, bottom)
     for i, one in enumerate(found):
         y = TOP + i * STEP + STEP / 2
         low, high = (x(end) for end in one["interval"])

@@ -63,11 +63,7 @@ def panel(
         f'<path d="M{x(0):.1f} {TOP - 8}V{bottom}" stroke="#64748b"/>',
         f'<path d="M{left} {bottom}H{left + WIDTH}" stroke="#cbd5e1"/>',
     ]
-    for tick, label in zip(x.ticks, x.labels(), strict=True):
-        parts.append(
-            f'<text x="{x(tick):.1f}" y="{bottom + 20}" text-anchor="middle" fill="#475569" '
-            f'font-size="12">{label}</text>'
-        )
+    parts += ticks(x, bottom)
     for i, correlation in enumerate(correlations):
         here = [entry[what] for entry in entries if entry["correlation"] == correlation]
         for j, (name, colour) in enumerate(COLOURS.items()):
@@ -81,3 +77,12 @@ def panel(
                 at = float(np.mean(found))
                 parts.append(f'<path d="M{at:.1f} {y - 9}v18" stroke="{colour}" stroke-width="3"/>')
     return parts
+
+
+def ticks(x: Axis, bottom: float) -> list[str]:
+    """Write the numbers under an axis."""
+    return [
+        f'<text x="{x(tick):.1f}" y="{bottom + 20}" text-anchor="middle" fill="#475569" '
+        f'font-size="12">{label}</text>'
+        for tick, label in zip(x.ticks, x.labels(), strict=True)
+    ]

@@ -86,7 +86,7 @@ def build(arrays: Arrays) -> tuple[State, Columns, TrainingSettings]:
     )
     rows = columns(arrays)
     learnt: dict[str, Any] = {  # without the values: no system here holds them
-        f"id_{f}": SimpleNamespace(rows=FIRST + values)
+        f"id_{f}": SimpleNamespace(rows=FIRST + values, pieces=0)
         for f, values in enumerate(arrays.vocabularies)
     }
     statistics = Statistics(

@@ -69,6 +69,8 @@ def test_a_target_that_pays_in_one_scene_alone_gets_a_trunk_that_knows_the_scene
     assert one["because"].startswith("in scene cover (2,576 rows) sharing costs it 0.0242")
     (one,) = advise(case, SETTINGS | {"trunk": {"kind": "pepnet"}})
     assert one["setting"] == "scenes.weights.cover = 2"
+    (one,) = advise(case, SETTINGS | {"scenes": {"stages": ["cover", "stream"]}})
+    assert one["setting"] == "scenes.weights.cover = 2"
     case["targets"]["click"]["direction"] = -1
     assert all("scene" not in one["because"] for one in advise(case, SETTINGS))
 

@@ -158,7 +158,7 @@ class Quantiles(Learnt):
         cls, name: str, values: Values, present: NDArray[np.bool_], buckets: int
     ) -> "Quantiles":
         """Learn the edges."""
-        return cls(name, cuts(values, buckets))
+        return cls(name, _cuts(values, buckets))
 
     @property
     def rows(self) -> int:
@@ -183,10 +183,11 @@ class Quantiles(Learnt):
 class Piecewise(Learnt):
     """How many buckets lie below a value: 2.25 is a quarter of the way through the third.
 
-    ``features.Pieces`` makes of it the number a bucket that the network reads: the piecewise linear
-    encoding of Gorishniy et al., "On Embeddings for Numerical Features in Tabular Deep Learning",
-    NeurIPS 2022, 3.2. Theirs goes on beyond the first and the last edge; ours stops there, so that
-    a value far from all trained ones is read as the furthest of them. A missing one gets the mean.
+    ``features/pieces.py`` makes of it the number a bucket that the network reads: the piecewise
+    linear encoding of Gorishniy et al., "On Embeddings for Numerical Features in Tabular Deep
+    Learning", NeurIPS 2022, 3.2. Theirs goes on beyond the first and the last edge; ours stops
+    there, so that a value far from all trained ones is read as the furthest of them. A missing one
+    gets the mean.
     """
 
     def __init__(self, name: str, edges: list[float], mean: float, flagged: bool) -> None:
@@ -201,7 +202,7 @@ class Piecewise(Learnt):
     ) -> "Piecewise":
         """Learn the edges: the least and the largest value, and those of the quantiles between."""
         ends = [float(values.min()), float(values.max())] if len(values) else [0.0]
-        edges = sorted({*ends, *cuts(values, buckets)})
+        edges = sorted({*ends, *_cuts(values, buckets)})
         below = _below(values, edges)
         mean = float(below.mean()) if len(values) else 0.0
         return cls(name, edges, mean, not bool(present.all()))
@@ -222,11 +223,11 @@ class Piecewise(Learnt):
         return f"{self.pieces} linear pieces from {self.edges[0]:.4g} to {self.edges[-1]:.4g}"
 
     def state(self) -> dict[str, Any]:
-        """Return the edges."""
+        """Return the edges, the mean and whether a missing value is flagged."""
         return dict(vars(self))
 
 
-def cuts(values: Values, buckets: int) -> list[float]:
+def _cuts(values: Values, buckets: int) -> list[float]:
     """Return the edges between buckets: half cut the rows equally, half the distinct values.
 
     Where most rows hold one value (capital gains of 0), equal shares of rows alone would put all

@@ -149,7 +149,8 @@ def advise(found: Found, settings: Found) -> list[dict[str, Any]]:
 
 def _in_scenes(found: Found, settings: Found) -> Iterator[dict[str, Any]]:
     """Yield what helps targets that pay in one scene, where all rows together do not show it."""
-    knows_scenes = settings["trunk"]["kind"] == "pepnet"
+    staged = bool((settings.get("scenes") or {}).get("stages"))  # Then gates see the first alone.
+    weigh = staged or settings["trunk"]["kind"] == "pepnet"
     for scene, inside in found["scenes"].items():
         for name, target in inside["targets"].items():
             if target["direction"] < 0 <= found["targets"][name]["direction"]:
@@ -157,7 +158,7 @@ def _in_scenes(found: Found, settings: Found) -> Iterator[dict[str, Any]]:
                     "target": name,
                     "because": f"in scene {scene} ({inside['rows']:,} rows) sharing costs it "
                     f"{-target['difference']:.4f}, which all rows together hide",
-                    "setting": f"scenes.weights.{scene} = 2" if knows_scenes else KNOWS_SCENES,
+                    "setting": f"scenes.weights.{scene} = 2" if weigh else KNOWS_SCENES,
                 }
 
 

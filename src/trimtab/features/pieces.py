@@ -27,14 +27,15 @@ class Pieces(nn.Module):
 
     def __init__(self, pieces: Sequence[int]) -> None:
         super().__init__()
-        self.out_width = sum(max(count, 1) for count in pieces)
+        widths = torch.tensor([max(count, 1) for count in pieces], dtype=torch.int64)
+        self.out_width = int(widths.sum())
         self.cut = any(pieces)
-        starts = [torch.arange(max(count, 1)) for count in pieces]
-        each = torch.tensor([max(count, 1) for count in pieces], dtype=torch.int64)
-        cut = torch.tensor(pieces).repeat_interleave(each) > 0
+        column = torch.arange(len(pieces)).repeat_interleave(widths)
+        cut = torch.tensor(pieces, dtype=torch.int64)[column] > 0
+        start = torch.arange(self.out_width) - (widths.cumsum(0) - widths)[column]
         buffers = {
-            "column": torch.arange(len(pieces)).repeat_interleave(each),
-            "start": torch.cat(starts).float() if starts else torch.zeros(0),
+            "column": column,
+            "start": start.float(),
             "low": torch.where(cut, 0.0, -torch.inf),
             "high": torch.where(cut, 1.0, torch.inf),
         }

@@ -15,7 +15,7 @@ from trimtab.calibration import Calibration
 from trimtab.config.load import load, parse
 from trimtab.config.schema import RunSettings
 from trimtab.data.columns import Names
-from trimtab.data.new_rows import encode_chunks
+from trimtab.data.new_rows import encode_new
 from trimtab.data.prepare import encode_rows, prepare
 from trimtab.data.statistics import Statistics
 from trimtab.errors import DataError, InputError, RunError, SettingsError
@@ -149,11 +149,7 @@ class Run:
         DataError
             When a feature's column is missing or holds what its kind forbids.
         """
-        plan, memory = self.settings.plan(), self.settings.data.memory
-        if memory is not None and isinstance(data, str | Path):
-            parts = encode_chunks(plan, self.statistics, str(data), memory)
-        else:
-            parts = iter([encode_rows(plan, self.statistics, data, labelled=False)])
+        parts = encode_new(self.settings.plan(), self.statistics, data)
         predicted = [pl.DataFrame(predict(self.model, part, self.calibration)) for part in parts]
         return pl.concat(predicted).with_columns(pl.all().fill_nan(None))
 
