@@ -1,13 +1,15 @@
-"""What another part does on KuaiRand: differences to the example's own, seed by seed.
+"""What another part does, on KuaiRand or another run: differences to the run's own, seed by seed.
 
 python benchmarks/parts.py trunk [--kinds mmoe,ple] [--seeds 5] [--epochs 1] [--results FILE]
 python benchmarks/parts.py balancing [--kinds uncertainty,torchjd/upgrad]
 python benchmarks/parts.py setting [--kinds training.precision=bf16,embedding.engine=native]
-                           [-s trunk.kind=shared_bottom ...]: changes of the example for them all
+                           [-s trunk.kind=shared_bottom ...]: changes of the run for them all
+                           [--run FILE]: another run file than that of examples/kuairand
 
 A trunk or balancer has its default settings; a setting is changed alone. Printed are the ranking
-metrics as served: the example's own, then each kind's difference to it with 95 % of Student's t
-over seeds, then the processor seconds of a training.
+metrics as served: the run's own, then each kind's difference to it with 95 % of Student's t over
+seeds, then the processor seconds of a training. Of a results file only trainings of the same run
+file, changes and epochs are gone on from.
 """
 
 import argparse
@@ -30,7 +32,7 @@ from trimtab.training.build import build_state
 from trimtab.training.in_memory import train_in_memory
 from trimtab.trunks import trunks
 
-RUN = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
+KUAIRAND = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
 KINDS = {
     "trunk": list(trunks),
     "balancing": [
@@ -50,6 +52,7 @@ T_OF_SEEDS = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("part", choices=sorted(KINDS))
+    parser.add_argument("--run", type=Path, default=KUAIRAND, metavar="FILE")
     parser.add_argument("--kinds", type=lambda text: text.split(","))
     parser.add_argument("--seeds", type=int, default=5, choices=sorted(T_OF_SEEDS))
     parser.add_argument("--epochs", type=int, default=1)
@@ -60,8 +63,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     found: dict[str, list[dict[str, float]]] = {}
     exists = options.results and options.results.exists()
-    done = [json.loads(line) for line in options.results.read_text().splitlines()] if exists else []
-    settings = trimtab.load_settings(RUN, options.changes)
+    lines = options.results.read_text().splitlines() if exists else []
+    same = {"run": str(options.run), "changes": options.changes, "epochs": options.epochs}
+    done = [entry for entry in map(json.loads, lines) if entry.items() >= same.items()]
+    settings = trimtab.load_settings(options.run, options.changes)
     own = {settings.trunk.kind, settings.balancing.kind}  # What the others are compared with.
     kinds = options.kinds or [kind for kind in KINDS[options.part] if kind not in own]
     for kind in ("", *kinds):
@@ -70,10 +75,10 @@ def main() -> None:
         trained = options.seeds - len(ranks)
         for seed in range(len(ranks), options.seeds):
             once = [f"training.seed={seed}", f"training.epochs={options.epochs}"]
-            ranks.append(one(options.part, kind, [*options.changes, *once]))
+            ranks.append(one(options.run, options.part, kind, [*options.changes, *once]))
             if options.results:
                 with options.results.open("a") as file:
-                    file.write(json.dumps({"kind": kind, "ranks": ranks[-1]}) + "\n")
+                    file.write(json.dumps({**same, "kind": kind, "ranks": ranks[-1]}) + "\n")
         found[kind] = ranks
         seconds = (time.process_time() - started) / trained if trained else float("nan")
         print(
@@ -81,26 +86,26 @@ def main() -> None:
         )
 
 
-def one(part: str, kind: str, changes: list[str]) -> dict[str, float]:
+def one(run: Path, part: str, kind: str, changes: list[str]) -> dict[str, float]:
     """Train once; return each target's ranking metric as served."""
-    settings = CHANGED[part](changes, kind) if kind else trimtab.load_settings(RUN, changes)
+    settings = CHANGED[part](run, changes, kind) if kind else trimtab.load_settings(run, changes)
     prepared = prepare(settings.plan())
     state = build_state(settings, prepared)
     return dict(train_in_memory(state, settings, prepared).metrics)
 
 
-def with_setting(changes: list[str], kind: str) -> RunSettings:
-    return trimtab.load_settings(RUN, [*changes, kind])
+def with_setting(run: Path, changes: list[str], kind: str) -> RunSettings:
+    return trimtab.load_settings(run, [*changes, kind])
 
 
-def with_part(part: str, changes: list[str], kind: str) -> RunSettings:
-    content: dict[str, Any] = trimtab.load_settings(RUN, changes).model_dump(mode="json")
+def with_part(part: str, run: Path, changes: list[str], kind: str) -> RunSettings:
+    content: dict[str, Any] = trimtab.load_settings(run, changes).model_dump(mode="json")
     name, _, aggregator = kind.partition("/")
     content[part] = {"kind": name, **({"aggregator": aggregator} if aggregator else {})}
     return parse(content)
 
 
-CHANGED: dict[str, Callable[[list[str], str], RunSettings]] = {
+CHANGED: dict[str, Callable[[Path, list[str], str], RunSettings]] = {
     "trunk": partial(with_part, "trunk"),
     "balancing": partial(with_part, "balancing"),
     "setting": with_setting,
@@ -119,7 +124,7 @@ def row(
         values = values - np.array([one[target] for one in base])
         half = quantile * values.std(ddof=1) / len(values) ** 0.5
         cells.append(f"{values.mean():+.4f} ± {half:.4f}")
-    return f"| {kind or 'the example itself'} | {' | '.join(cells)} |"
+    return f"| {kind or 'the run itself'} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

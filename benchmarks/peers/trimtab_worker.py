@@ -4,9 +4,9 @@ Its own form: one tower with a head a target, where the peers know only a tower 
 more multiplications). With ``EQUAL_TOWERS`` set in the environment it has a tower a target too.
 What the default model adds (first-order weights, a target's own tables) is left out.
 
-More of the environment: ``ENGINE`` (``torch``, ``native``), ``PRECISION`` (``float32``, ``bf16``),
-``COMPILE`` (any text but the empty one), ``TRUNK`` (``shared_bottom``, or another kind by its
-defaults).
+More of the environment: ``ENGINE`` (``auto``, ``torch``, ``native``), ``PRECISION`` (``float32``,
+``bf16``), ``COMPILE`` (any text but the empty one), ``TRUNK`` (``shared_bottom``, or another kind
+by its defaults).
 """
 
 import os
@@ -52,7 +52,7 @@ TRUNKS = {
     "ple": EXPERT_LAYERS
     | {"levels": LEVELS, "experts": OWN_EXPERTS, "shared_experts": SHARED_EXPERTS},
 }
-ENGINE = os.environ.get("ENGINE", "torch")
+ENGINE = os.environ.get("ENGINE", "auto")
 PRECISION = os.environ.get("PRECISION", "float32")
 COMPILE = bool(os.environ.get("COMPILE"))
 

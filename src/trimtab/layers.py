@@ -1,7 +1,8 @@
 """Blocks that more than one part is built from."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -28,8 +29,8 @@ class BatchNorm(nn.BatchNorm1d):
         )
 
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
     "silu": nn.SiLU,
     "gelu": nn.GELU,
     "tanh": nn.Tanh,

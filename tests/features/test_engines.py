@@ -11,8 +11,10 @@ from trimtab.features.encoder import FeatureEncoder
 from trimtab.features.engines import Engine, PyTorch, engines
 from trimtab.features.engines.compiler import compiled
 from trimtab.features.lookup import Bags, Lookup
+from trimtab.features.settings import EmbeddingSettings
 from trimtab.features.tables import expand, pool, project
 
+PROCESSOR = torch.device("cpu")
 ROWS = {
     "mixed": [3, 20, 3, 0, 7, 3, 20, 11],
     "one": [5],
@@ -24,7 +26,7 @@ ROWS = {
 
 def built(kind: str) -> Engine:
     try:
-        return engines[kind]().build()
+        return engines[kind]().build(PROCESSOR)
     except SettingsError as error:
         pytest.skip(str(error))
 
@@ -185,6 +187,25 @@ def test_a_failing_compiler_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert list((tmp_path / "kept" / "trimtab").iterdir()) == []
 
 
+def test_auto_is_native_where_there_is_a_compiler_and_a_processor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    auto = EmbeddingSettings().engine
+    assert type(auto.build(PROCESSOR)) is type(built("native"))
+    assert type(auto.build(torch.device("cuda"))) is PyTorch
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compiled.cache_clear()
+    try:
+        assert type(auto.build(PROCESSOR)) is PyTorch
+    finally:
+        compiled.cache_clear()
+
+
+def test_native_on_a_gpu_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="processor; found cuda"):
+        engines["native"]().build(torch.device("cuda"))
+
+
 def test_a_model_in_another_precision_is_refused_by_name() -> None:
     native = built("native")
     tables = native.tables({"a": 3}, {"x": 2}, 0.1).double()
@@ -192,7 +213,7 @@ def test_a_model_in_another_precision_is_refused_by_name() -> None:
         tables(native.lookup(torch.tensor([1], dtype=torch.int32), None))
 
 
-def test_plain_pytorch_is_the_default() -> None:
+def test_what_only_predicts_has_plain_pytorch() -> None:
     made = FeatureEncoder(
         [],
         [],

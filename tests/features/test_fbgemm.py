@@ -18,7 +18,7 @@ ROWS = [[0, 3, 3, 8], [3, 3, 3], [], [5], [1, 0, 1, 7, 7]]
 
 def built(**settings: str) -> Fbgemm:
     try:
-        return FbgemmSettings.model_validate(settings).build()
+        return FbgemmSettings.model_validate(settings).build(torch.device("cpu"))
     except SettingsError as error:
         pytest.skip(str(error))
 
@@ -156,4 +156,4 @@ def test_a_missing_package_is_said(kind: str, monkeypatch: pytest.MonkeyPatch) -
     else:
         monkeypatch.setattr("trimtab.features.engines.fbgemm.import_module", fails)
     with pytest.raises(SettingsError, match=r"pip install 'trimtab\[fbgemm\]'"):
-        FbgemmSettings().build()
+        FbgemmSettings().build(torch.device("cpu"))

@@ -35,7 +35,7 @@ ENGINES = {
 @pytest.fixture(autouse=True)
 def package() -> None:
     try:
-        FbgemmSettings().build()
+        FbgemmSettings().build(torch.device("cpu"))
     except SettingsError as error:
         pytest.skip(str(error))
 

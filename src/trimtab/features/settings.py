@@ -2,7 +2,7 @@
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from trimtab.features.engines import PyTorchSettings, engines
+from trimtab.features.engines import AutoSettings, engines
 from trimtab.settings import Settings
 
 
@@ -23,5 +23,5 @@ class EmbeddingSettings(Settings):
     """Share of the shared representation's inputs set to zero in training."""
     attention_hidden: list[PositiveInt] = [32]
     """Hidden layers of the network that weighs lists with ``pool = "attention"``."""
-    engine: engines.union() = PyTorchSettings()  # type: ignore[valid-type]
+    engine: engines.union() = AutoSettings()  # type: ignore[valid-type]
     """What keeps, finds and updates the tables."""

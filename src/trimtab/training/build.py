@@ -23,22 +23,30 @@ from trimtab.training.adam import FusedAdamW
 from trimtab.training.dense import Dense, can_compile, require_precision
 from trimtab.training.state import State
 
+PROCESSOR = torch.device("cpu")
 LABELS = 1 << 20
 """Training rows that targets learn their scale from where ``data.memory`` is set."""
 
 
 def build_model(
-    settings: RunSettings, statistics: Statistics, names: Names, *, trained: bool = False
+    settings: RunSettings,
+    statistics: Statistics,
+    names: Names,
+    *,
+    device: torch.device = PROCESSOR,
+    trained: bool = False,
 ) -> RankingModel:
     """Build the model of a run, at its start; learn nothing from labels yet.
 
     Parameters
     ----------
+    device
+        Where it will be trained; it is built on the processor.
     trained
         Whether it only has to predict: then plain PyTorch keeps the tables, whatever they were
         trained with, on machines without that engine too.
     """
-    engine = PyTorch() if trained else settings.embedding.engine.build()
+    engine = PyTorch() if trained else settings.embedding.engine.build(device)
     features = _features(settings, statistics, names, engine)
     tasks = settings.tasks()
     members = {task: [t for t in tasks if tasks[t] == task] for task in tasks.values()}
@@ -188,11 +196,11 @@ def build_dense(training: TrainingSettings, model: RankingModel, objective: Obje
 
 
 def build_state(
-    settings: RunSettings, prepared: Prepared, device: torch.device | None = None
+    settings: RunSettings, prepared: Prepared, device: torch.device = PROCESSOR
 ) -> State:
     """Build everything that training changes, at its start, and seed what it draws later."""
     statistics = prepared.statistics
-    model = build_model(settings, statistics, prepared.train.names)
+    model = build_model(settings, statistics, prepared.train.names, device=device)
     rows = prepared.train
     learn_labels(model, rows if settings.data.memory is None else rows.spread(LABELS))
     model.to(device)

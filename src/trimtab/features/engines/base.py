@@ -98,13 +98,13 @@ class EngineSettings(Settings, ABC):
     kind: str
 
     @abstractmethod
-    def build(self) -> Engine:
-        """Build the engine.
+    def build(self, device: torch.device) -> Engine:
+        """Build the engine for tables that will be on ``device``.
 
         Raises
         ------
         SettingsError
-            When a package or a compiler that the engine needs is missing.
+            When the engine does not compute there, or a package or a compiler is missing.
         """
 
 

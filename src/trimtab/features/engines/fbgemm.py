@@ -48,7 +48,7 @@ class FbgemmSettings(EngineSettings):
     precision: Literal["float32", "fp16"] = "float32"
     """Of the tables; ``fp16`` halves their memory, and rounds each updated weight to 11 bits."""
 
-    def build(self) -> "Fbgemm":
+    def build(self, device: torch.device) -> "Fbgemm":
         """Build the engine."""
         try:
             import_module("fbgemm_gpu")

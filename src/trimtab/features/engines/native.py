@@ -25,8 +25,13 @@ class NativeSettings(EngineSettings):
 
     kind: Literal["native"] = "native"
 
-    def build(self) -> "Native":
+    def build(self, device: torch.device) -> "Native":
         """Build the engine."""
+        if device.type != "cpu":
+            raise SettingsError(
+                f"embedding.engine: 'native' computes on the processor; found {device}. "
+                "engine = 'torch' computes anywhere."
+            )
         return Native(compiled(SOURCE))
 
 

@@ -20,7 +20,7 @@ class PyTorchSettings(EngineSettings):
 
     kind: Literal["torch"] = "torch"
 
-    def build(self) -> "PyTorch":
+    def build(self, device: torch.device) -> "PyTorch":
         """Build the engine."""
         return PyTorch()
 
