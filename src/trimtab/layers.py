@@ -30,12 +30,14 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": partial(nn.ReLU, inplace=True),
+    "relu": nn.ReLU,
     "silu": nn.SiLU,
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
     "identity": nn.Identity,
 }
+_OF_A_LAYER = ACTIVATIONS | {"relu": partial(nn.ReLU, inplace=True)}
+"""In place where nobody else reads a layer's output; of a view that would cost a copy."""
 _NORMALISATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,
     "layer": nn.LayerNorm,
@@ -66,7 +68,7 @@ class MLP(nn.Sequential):
         for width in widths:
             layers.append(nn.Linear(self_width, width))
             layers.append(_NORMALISATIONS[norm](width))
-            layers.append(ACTIVATIONS[activation]())
+            layers.append(_OF_A_LAYER[activation]())
             layers.append(nn.Dropout(dropout))
             self_width = width
         kept = [layer for layer in layers if not _is_nothing(layer)]

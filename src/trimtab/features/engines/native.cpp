@@ -12,6 +12,7 @@ namespace {
 
 typedef float Lanes __attribute__((vector_size(64), aligned(4)));
 constexpr int64_t LANES = 16;
+constexpr int64_t BLOCK = 64;  // Outputs of a layer that are computed together.
 
 Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
 void store(float* to, Lanes lanes) { *reinterpret_cast<Lanes*>(to) = lanes; }
@@ -222,7 +223,8 @@ void pool_back(const float* gradient, int64_t width, const int32_t* inverse, int
   }
 }
 
-// out[r] = start[r] + sum_c weight[:, c] @ distinct[inverse[c, r]], with weight [wide, columns * width]
+// out[r] = start[r] + sum_c weight[:, c] @ distinct[inverse[c, r]], with weight [wide, columns * width],
+// BLOCK outputs at a time, whose products [distinct, BLOCK] stay in the cache.
 void project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
              int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
              const int64_t* counts, const float* start, float* products, float* out) {
@@ -230,34 +232,37 @@ void project(const float* distinct, int64_t width, const float* weight, int64_t 
   for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
 #pragma omp parallel
   {
-    std::vector<float> turned(width * wide);
+    std::vector<float> turned(width * BLOCK);
+    for (int64_t first = 0; first < wide; first += BLOCK) {
+      const int64_t some = std::min(BLOCK, wide - first);
 #pragma omp for schedule(dynamic, 1)
-    for (int64_t c = 0; c < columns; ++c) {
-      for (int64_t k = 0; k < wide; ++k)
-        for (int64_t j = 0; j < width; ++j)
-          turned[j * wide + k] = weight[k * weight_step + c * width + j];
-      multiply(distinct + starts[c] * width, width, turned.data(), wide,
-               products + starts[c] * wide, wide, counts[c], width, wide);
-    }
-#pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* before = start + r * wide;
-      float* to = out + r * wide;
-      int64_t k = 0;
-      for (; k + 4 * LANES <= wide; k += 4 * LANES) {
-        Lanes a = load(before + k), b = load(before + k + LANES);
-        Lanes d = load(before + k + 2 * LANES), e = load(before + k + 3 * LANES);
-        for (int64_t c = 0; c < columns; ++c) {
-          const float* from = products + inverse[c * rows + r] * wide + k;
-          a += load(from), b += load(from + LANES);
-          d += load(from + 2 * LANES), e += load(from + 3 * LANES);
-        }
-        store(to + k, a), store(to + k + LANES, b);
-        store(to + k + 2 * LANES, d), store(to + k + 3 * LANES, e);
+      for (int64_t c = 0; c < columns; ++c) {
+        for (int64_t k = 0; k < some; ++k)
+          for (int64_t j = 0; j < width; ++j)
+            turned[j * some + k] = weight[(first + k) * weight_step + c * width + j];
+        multiply(distinct + starts[c] * width, width, turned.data(), some,
+                 products + starts[c] * some, some, counts[c], width, some);
       }
-      if (k < wide) std::copy(before + k, before + wide, to + k);
-      for (int64_t c = 0; k < wide && c < columns; ++c)
-        add(to + k, products + inverse[c * rows + r] * wide + k, wide - k);
+#pragma omp for schedule(static)
+      for (int64_t r = 0; r < rows; ++r) {
+        const float* before = start + r * wide + first;
+        float* to = out + r * wide + first;
+        int64_t k = 0;
+        for (; k + 4 * LANES <= some; k += 4 * LANES) {
+          Lanes a = load(before + k), b = load(before + k + LANES);
+          Lanes d = load(before + k + 2 * LANES), e = load(before + k + 3 * LANES);
+          for (int64_t c = 0; c < columns; ++c) {
+            const float* from = products + inverse[c * rows + r] * some + k;
+            a += load(from), b += load(from + LANES);
+            d += load(from + 2 * LANES), e += load(from + 3 * LANES);
+          }
+          store(to + k, a), store(to + k + LANES, b);
+          store(to + k + 2 * LANES, d), store(to + k + 3 * LANES, e);
+        }
+        if (k < some) std::copy(before + k, before + some, to + k);
+        for (int64_t c = 0; k < some && c < columns; ++c)
+          add(to + k, products + inverse[c * rows + r] * some + k, some - k);
+      }
     }
   }
 }

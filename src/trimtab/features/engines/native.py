@@ -16,6 +16,8 @@ from trimtab.features.engines.compiler import compiled
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.row_wise_adagrad import Touched
 
+BLOCK = 64
+"""Outputs of a layer that the C++ file computes together."""
 SOURCE = Path(__file__).with_name("native.cpp")
 
 
@@ -166,7 +168,7 @@ class NativeLookup(Lookup):
         """Multiply each column's distinct rows, and add up each row's parts."""
         distinct, start = distinct.contiguous(), start.float().contiguous()
         out = torch.empty_like(start)
-        products = distinct.new_empty(len(distinct), len(weight))
+        products = distinct.new_empty(len(distinct), min(len(weight), BLOCK))
         self.loops.project(
             _floats(distinct),
             _long(distinct.shape[1]),
