@@ -53,7 +53,7 @@ def bars(rows: Sequence[Bar], *, title: str, x_label: str, slot: int = 0) -> Mar
     if not rows:
         return charts.svg(title, _WIDTH, 60.0, [])
     ends = [end for row in rows for end in (row.fall, row.low, row.high) if end is not None]
-    left = 14 + 6.2 * max(len(_short(row.label)) for row in rows)
+    left = 14 + 6.8 * max(len(_short(row.label)) for row in rows)
     x = Axis.over([0.0, *ends], start=left, end=_WIDTH - 54, count=8)
     every = math.ceil(len(x.ticks) / 5)
     parts = [charts.text((x.start + x.end) / 2, bottom + 32, x_label, "label", "middle")]
