@@ -109,14 +109,19 @@ def initialise(model: nn.Module, seed: int) -> None:
                 reset()
 
 
-class TowerSettings(Settings):
-    """The ``[tower]`` table: the hidden layers between the trunk and the heads."""
+class LayerSettings(Settings):
+    """What is common to hidden layers, wherever a run file describes some."""
 
-    widths: list[PositiveInt] = [32]
-    """Widths of the hidden layers of each tower; none is allowed."""
     activation: Activation = "relu"
     """What follows each layer."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of hidden values set to zero in training."""
     norm: Normalisation = "none"
     """Normalisation of each layer's output."""
+
+
+class TowerSettings(LayerSettings):
+    """The ``[tower]`` table: the hidden layers between the trunk and the heads."""
+
+    widths: list[PositiveInt] = [32]
+    """Widths of the hidden layers of each tower; none is allowed."""

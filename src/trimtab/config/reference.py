@@ -84,7 +84,9 @@ def _table(heading: str, settings: type[BaseModel]) -> Iterator[str]:
     yield _one_line(settings.__doc__ or "") + "\n"
     yield "| key | type | default | |"
     yield "|---|---|---|---|"
-    for name, field in settings.model_fields.items():
+    inherited = {name for base in settings.__bases__ for name in getattr(base, "model_fields", ())}
+    own_first = sorted(settings.model_fields.items(), key=lambda entry: entry[0] in inherited)
+    for name, field in own_first:
         if name == "kind" or name in _REFUSED.get(settings, ()):
             continue
         default = "" if field.is_required() else f"`{_default(field)}`"

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from trimtab.features.inputs import Inputs
-from trimtab.layers import Activation, Normalisation
+from trimtab.layers import Activation, LayerSettings, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 from trimtab.trunks.experts import Experts, Gates, mix
 from trimtab.trunks.levels import GatesEach
 
 
 @trunks.register("adatt")
-class AdaTTSettings(TrunkSettings):
+class AdaTTSettings(TrunkSettings, LayerSettings):
     """Task-to-task fusion, level by level (Li et al., KDD 2023)."""
 
     kind: Literal["adatt"] = "adatt"
@@ -27,12 +27,6 @@ class AdaTTSettings(TrunkSettings):
     """Experts of each task, at each level."""
     shared_experts: NonNegativeInt = 0
     """Experts that belong to no task, at each level; with none it is the paper's AdaTT-sp."""
-    activation: Activation = "relu"
-    """What follows each layer."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of hidden values set to zero in training."""
-    norm: Normalisation = "none"
-    """Normalisation of each layer's output."""
 
     def tasks(self, targets: Sequence[str]) -> dict[str, str]:
         """Give each target its own task."""

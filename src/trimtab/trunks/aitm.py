@@ -10,14 +10,14 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from trimtab.features.inputs import Inputs
-from trimtab.layers import Activation, Normalisation
+from trimtab.layers import Activation, LayerSettings, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 from trimtab.trunks.experts import Experts
 from trimtab.trunks.named import chain_of, check_chain
 
 
 @trunks.register("aitm")
-class AITMSettings(TrunkSettings):
+class AITMSettings(TrunkSettings, LayerSettings):
     """A bottom a task, each told what the task before it learnt (Xi et al., KDD 2021)."""
 
     kind: Literal["aitm"] = "aitm"
@@ -26,12 +26,6 @@ class AITMSettings(TrunkSettings):
     chain: list[str] | None = None
     """Targets in the order in which they follow each other, such as click, cart, buy; the order
     of the run file when left out. A target that is not named stands alone."""
-    activation: Activation = "relu"
-    """What follows each layer."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of hidden values set to zero in training."""
-    norm: Normalisation = "none"
-    """Normalisation of each layer's output."""
 
     def tasks(self, targets: Sequence[str]) -> dict[str, str]:
         """Give each target its own task; raise ``SettingsError`` for a wrong chain."""

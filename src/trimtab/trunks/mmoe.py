@@ -8,13 +8,13 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from trimtab.features.inputs import Inputs
-from trimtab.layers import Activation, Normalisation
+from trimtab.layers import Activation, LayerSettings, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 from trimtab.trunks.experts import Experts, Gates, mix
 
 
 @trunks.register("mmoe")
-class MMoESettings(TrunkSettings):
+class MMoESettings(TrunkSettings, LayerSettings):
     """Experts and a gate a task (Ma et al., KDD 2018)."""
 
     kind: Literal["mmoe"] = "mmoe"
@@ -22,12 +22,6 @@ class MMoESettings(TrunkSettings):
     """How many experts there are."""
     widths: list[PositiveInt] = Field(default=[64, 32], min_length=1)
     """Widths of the layers of each expert."""
-    activation: Activation = "relu"
-    """What follows each layer."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of hidden values set to zero in training."""
-    norm: Normalisation = "none"
-    """Normalisation of each layer's output."""
     gate_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance of each weight of a gate to be zero in training; above 0 keeps a task from leaning on
     one expert alone."""

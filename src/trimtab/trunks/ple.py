@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from trimtab.features.inputs import Inputs
-from trimtab.layers import Activation, Normalisation
+from trimtab.layers import Activation, LayerSettings, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 from trimtab.trunks.experts import Experts, Gates, mix
 from trimtab.trunks.levels import ExpertsEach, GatesEach
@@ -19,7 +19,7 @@ SHARED = ""
 
 
 @trunks.register("ple")
-class PLESettings(TrunkSettings):
+class PLESettings(TrunkSettings, LayerSettings):
     """Levels of the tasks' own experts and of shared ones (Tang et al., RecSys 2020)."""
 
     kind: Literal["ple"] = "ple"
@@ -31,12 +31,6 @@ class PLESettings(TrunkSettings):
     """How many levels there are; one is CGC."""
     widths: list[PositiveInt] = Field(default=[64, 32], min_length=1)
     """Widths of the layers of each expert."""
-    activation: Activation = "relu"
-    """What follows each layer."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of hidden values set to zero in training."""
-    norm: Normalisation = "none"
-    """Normalisation of each layer's output."""
     gate_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance of each weight of a gate to be zero in training."""
 

@@ -9,14 +9,14 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from trimtab.features.inputs import Inputs
-from trimtab.layers import Activation, Normalisation
+from trimtab.layers import Activation, LayerSettings, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 from trimtab.trunks.experts import Experts
 from trimtab.trunks.named import chain_of, check_chain
 
 
 @trunks.register("resflow")
-class ResFlowSettings(TrunkSettings):
+class ResFlowSettings(TrunkSettings, LayerSettings):
     """A network a task, each layer added to the next task's (Fu et al., KDD 2024)."""
 
     kind: Literal["resflow"] = "resflow"
@@ -25,12 +25,6 @@ class ResFlowSettings(TrunkSettings):
     chain: list[str] | None = None
     """Targets in the order in which they follow each other, such as click, cart, buy; the order
     of the run file when left out. A target that is not named stands alone."""
-    activation: Activation = "relu"
-    """What follows each layer."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of hidden values set to zero in training."""
-    norm: Normalisation = "none"
-    """Normalisation of each layer's output."""
 
     def tasks(self, targets: Sequence[str]) -> dict[str, str]:
         """Give each target its own task; raise ``SettingsError`` for a wrong chain."""

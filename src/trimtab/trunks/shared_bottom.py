@@ -4,27 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, cast
 
 from jaxtyping import Float
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from trimtab.features.inputs import Inputs
-from trimtab.layers import MLP, Activation, Normalisation
+from trimtab.layers import MLP, Activation, LayerSettings, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 
 
 @trunks.register("shared_bottom")
-class SharedBottomSettings(TrunkSettings):
+class SharedBottomSettings(TrunkSettings, LayerSettings):
     """One network for all tasks (Caruana, Machine Learning 1997)."""
 
     kind: Literal["shared_bottom"] = "shared_bottom"
     widths: list[PositiveInt] = [64, 32, 16]
     """Widths of the layers."""
-    activation: Activation = "relu"
-    """What follows each layer."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of hidden values set to zero in training."""
-    norm: Normalisation = "none"
-    """Normalisation of each layer's output."""
 
     def tasks(self, targets: Sequence[str]) -> dict[str, str]:
         """Put every target into one task."""

@@ -9,13 +9,13 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from trimtab.features.inputs import Inputs
-from trimtab.layers import Activation, Normalisation
+from trimtab.layers import Activation, LayerSettings, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 from trimtab.trunks.experts import BatchedLinear, ExpertLayers, Spread
 
 
 @trunks.register("single_target")
-class SingleTargetSettings(TrunkSettings):
+class SingleTargetSettings(TrunkSettings, LayerSettings):
     """A network a task and nothing shared above the tables.
 
     Each network reads the shared embeddings, the numbers and the own embeddings of its targets.
@@ -28,12 +28,6 @@ class SingleTargetSettings(TrunkSettings):
     kind: Literal["single_target"] = "single_target"
     widths: list[PositiveInt] = Field(default=[64, 32, 16], min_length=1)
     """Widths of the layers of each network."""
-    activation: Activation = "relu"
-    """What follows each layer."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of hidden values set to zero in training."""
-    norm: Normalisation = "none"
-    """Normalisation of each layer's output."""
 
     def tasks(self, targets: Sequence[str]) -> dict[str, str]:
         """Give every target a task of its own."""

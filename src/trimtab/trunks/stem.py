@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from trimtab.errors import SettingsError
 from trimtab.features.inputs import Inputs, SharedInputs
-from trimtab.layers import Activation, Normalisation
+from trimtab.layers import Activation, LayerSettings, Normalisation
 from trimtab.trunks.base import Trunk, TrunkSettings, trunks
 from trimtab.trunks.experts import BatchedLinear, Experts, GateWeights, Spread, mix
 from trimtab.trunks.levels import ExpertsEach
 
 
 @trunks.register("stem")
-class STEMSettings(TrunkSettings):
+class STEMSettings(TrunkSettings, LayerSettings):
     """Experts over shared embeddings and over each task's own (Su et al., AAAI 2024).
 
     It needs ``[embedding] own_width``.
@@ -30,12 +30,6 @@ class STEMSettings(TrunkSettings):
     """How many experts all tasks share, over the shared embeddings and the numbers."""
     widths: list[PositiveInt] = Field(default=[64, 32], min_length=1)
     """Widths of the layers of each expert."""
-    activation: Activation = "relu"
-    """What follows each layer."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of hidden values set to zero in training."""
-    norm: Normalisation = "none"
-    """Normalisation of each layer's output."""
     gate_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance of each weight of a gate to be zero in training."""
 
