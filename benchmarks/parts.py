@@ -2,7 +2,7 @@
 
 python benchmarks/parts.py trunk [--kinds mmoe,ple] [--seeds 5] [--epochs 1] [--results FILE]
 python benchmarks/parts.py balancing [--kinds uncertainty,torchjd/upgrad]
-python benchmarks/parts.py setting [--kinds training.precision=bf16,embedding.engine=native]
+python benchmarks/parts.py setting [--kinds training.precision=bf16,embedding.engine=torch]
                            [-s trunk.kind=shared_bottom ...]: changes of the run for them all
                            [--run FILE]: another run file than that of examples/kuairand
 
@@ -42,7 +42,7 @@ KINDS = {
     "setting": [
         "training.precision=bf16",
         "training.compile=true",
-        "embedding.engine=native",
+        "embedding.engine=torch",
         "embedding.engine=fbgemm",
     ],
 }

@@ -37,7 +37,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
 }
 _OF_A_LAYER = ACTIVATIONS | {"relu": partial(nn.ReLU, inplace=True)}
-"""In place where nobody else reads a layer's output; of a view that would cost a copy."""
+"""Those of ``MLP``, where nobody else reads a linear layer's output, so that relu may be in place.
+Experts' outputs are views of one tensor; there that would cost a copy."""
 _NORMALISATIONS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,
     "layer": nn.LayerNorm,
@@ -80,7 +81,7 @@ class MLP(nn.Sequential):
         return self.after(0, x)
 
     def after(self, layers: int, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows out_width"]:
-        """Apply the layers behind the first ``layers``, whose output is ``x``."""
+        """Apply the layers behind the first ``layers``, whose output is ``x``, perhaps in place."""
         for layer in list(self)[layers:]:
             x = layer(x)
         return x

@@ -9,6 +9,7 @@ from torch import Tensor
 from trimtab.errors import SettingsError
 from trimtab.features.encoder import FeatureEncoder
 from trimtab.features.engines import Engine, PyTorch, engines
+from trimtab.features.engines.auto import fastest
 from trimtab.features.engines.compiler import compiled
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.settings import EmbeddingSettings
@@ -157,12 +158,12 @@ def test_threads_do_not_change_a_bit_of_native() -> None:
     columns = torch.tensor([0, 50, 100], dtype=torch.int32)
     rows = (torch.randint(0, 50, (400, 3)).int() + columns).flatten()
     found, before = [], torch.get_num_threads()
-    weight, gradient = torch.randn(8, 12), torch.randn(400, 8)
+    weight, gradient = torch.randn(130, 12), torch.randn(400, 130)
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
         lookup = engine.lookup(rows, columns)
         distinct = lookup.distinct[:, None] * torch.linspace(0.1, 1, 4)
-        out = lookup.project(distinct, weight, torch.zeros(400, 8))
+        out = lookup.project(distinct, weight, torch.zeros(400, 130))
         found.append([lookup.distinct, out, *lookup.project_back(distinct, weight, gradient)])
         lookup, bags = engine.lookup(rows, None), bags_of(torch.full((400,), 3))
         pooled = lookup.pool(lookup.distinct[:, None] * torch.linspace(0.1, 1, 20), bags)
@@ -194,11 +195,10 @@ def test_auto_is_native_where_there_is_a_compiler_and_a_processor(
     assert type(auto.build(PROCESSOR)) is type(built("native"))
     assert type(auto.build(torch.device("cuda"))) is PyTorch
     monkeypatch.setenv("PATH", str(tmp_path))
-    compiled.cache_clear()
-    try:
-        assert type(auto.build(PROCESSOR)) is PyTorch
-    finally:
-        compiled.cache_clear()
+    for cached in (compiled, fastest):
+        cached.cache_clear()
+    assert type(auto.build(PROCESSOR)) is PyTorch
+    fastest.cache_clear()
 
 
 def test_native_on_a_gpu_is_refused_by_name() -> None:

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from trimtab.targets import Binary, BinarySettings, Given
+from trimtab.targets.binary import cross_entropies
 
 
 def alone(rows: int) -> Given:
@@ -52,6 +54,28 @@ def test_loss_and_gradient_are_pytorchs(weight: float) -> None:
     torch.testing.assert_close(
         torch.autograd.grad(loss.sum(), z), torch.autograd.grad(twin.sum(), z)
     )
+
+
+def test_losses_of_several_targets_and_their_gradients_are_pytorchs() -> None:
+    logits = torch.randn(40, 3, dtype=torch.float64) * 15
+    labels = (torch.rand(40, 3) < 0.5).double()
+    ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
+    found = cross_entropies(ours, labels)
+    wanted = binary_cross_entropy_with_logits(theirs, labels, reduction="none")
+    (found * logits).sum().backward()
+    (wanted * logits).sum().backward()
+    torch.testing.assert_close(found, wanted, rtol=1e-13, atol=1e-14)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_a_missing_label_is_no_loss_whatever_the_logit_and_a_known_one_hides_no_nan() -> None:
+    logits = torch.tensor([[0.3, math.inf, -math.inf, math.nan]], requires_grad=True)
+    losses = cross_entropies(logits, torch.full((1, 4), math.nan))
+    losses.sum().backward()
+    assert losses.tolist() == [[0, 0, 0, 0]]
+    assert logits.grad is not None
+    assert logits.grad.tolist() == [[0, 0, 0, 0]]
+    assert cross_entropies(logits, torch.ones(1, 4)).isnan().tolist() == [[False] * 3 + [True]]
 
 
 @pytest.mark.parametrize("weight", [1.0, 5.0, 0.2])

@@ -9,12 +9,16 @@ import torch
 from jaxtyping import Bool, Float
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from trimtab.data.labels import LabelColumn
 from trimtab.data.settings import Scalar, seconds_of
 from trimtab.targets.base import Given, Target, TargetSettings, targets
 from trimtab.targets.funnel import inverse_propensity, reached_and_missed
+
+_EXACT = 40.0
+"""Above it ``softplus`` is the identity to the last bit of a float64."""
 
 
 class _CrossEntropies(torch.autograd.Function):
@@ -24,11 +28,12 @@ class _CrossEntropies(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
         missing = labels.isnan()
         sign = (1 - 2 * labels).masked_fill_(missing, 0)
-        against = logits * sign
+        against = (logits * sign).masked_fill_(missing, 0)
         ctx.save_for_backward(against, sign)
-        return softplus(against).masked_fill_(missing, 0)
+        return softplus(against, threshold=_EXACT).masked_fill_(missing, 0)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         against, sign = ctx.saved_tensors
         return against.sigmoid().mul_(sign) * gradients[0], None

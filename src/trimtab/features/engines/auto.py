@@ -1,5 +1,6 @@
 """The engine ``auto``: the fastest that the machine has, by one rule."""
 
+from functools import cache
 from typing import Literal
 
 import torch
@@ -18,7 +19,13 @@ class AutoSettings(EngineSettings):
 
     def build(self, device: torch.device) -> ArrayEngine:
         """Build the engine."""
-        try:
-            return NativeSettings().build(device)
-        except SettingsError:
-            return PyTorchSettings().build(device)
+        return fastest(device)
+
+
+@cache
+def fastest(device: torch.device) -> ArrayEngine:
+    """Return ``native`` where it can be had; a compiler that fails is asked once."""
+    try:
+        return NativeSettings().build(device)
+    except SettingsError:
+        return PyTorchSettings().build(device)

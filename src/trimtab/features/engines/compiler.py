@@ -30,17 +30,18 @@ def compiled(source: Path) -> ctypes.CDLL:
     compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if compiler is None:
         raise _error("this machine has no C++ compiler (c++, g++ or what CXX names)")
-    version = subprocess.run([compiler, "--version"], capture_output=True).stdout
-    parts = (source.read_bytes(), compiler.encode(), version, _processor(), repr(_FLAGS).encode())
-    name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimtab"
+    told = repr(_FLAGS).encode()
     try:
+        version = subprocess.run([compiler, "--version"], capture_output=True).stdout
+        parts = (source.read_bytes(), compiler.encode(), version, _processor(), told)
+        name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimtab"
         home.mkdir(parents=True, exist_ok=True)
         library = home / f"{source.stem}-{name}.so"
         if not library.exists():
             _compile(compiler, source, library)
         return ctypes.CDLL(str(library))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # A RuntimeError where there is no home.
         raise _error(f"its compiled part cannot be kept or loaded: {error}") from None
 
 

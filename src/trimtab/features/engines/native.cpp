@@ -12,7 +12,6 @@ namespace {
 
 typedef float Lanes __attribute__((vector_size(64), aligned(4)));
 constexpr int64_t LANES = 16;
-constexpr int64_t BLOCK = 64;  // Outputs of a layer that are computed together.
 
 Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
 void store(float* to, Lanes lanes) { *reinterpret_cast<Lanes*>(to) = lanes; }
@@ -224,17 +223,18 @@ void pool_back(const float* gradient, int64_t width, const int32_t* inverse, int
 }
 
 // out[r] = start[r] + sum_c weight[:, c] @ distinct[inverse[c, r]], with weight [wide, columns * width],
-// BLOCK outputs at a time, whose products [distinct, BLOCK] stay in the cache.
+// block outputs at a time, whose products [distinct, block] stay in the cache.
 void project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
              int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
-             const int64_t* counts, const float* start, float* products, float* out) {
+             const int64_t* counts, const float* start, int64_t block, float* products,
+             float* out) {
   std::vector<int64_t> starts(columns + 1);
   for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
 #pragma omp parallel
   {
-    std::vector<float> turned(width * BLOCK);
-    for (int64_t first = 0; first < wide; first += BLOCK) {
-      const int64_t some = std::min(BLOCK, wide - first);
+    std::vector<float> turned(width * block);
+    for (int64_t first = 0; first < wide; first += block) {
+      const int64_t some = std::min(block, wide - first);
 #pragma omp for schedule(dynamic, 1)
       for (int64_t c = 0; c < columns; ++c) {
         for (int64_t k = 0; k < some; ++k)

@@ -17,7 +17,7 @@ from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.row_wise_adagrad import Touched
 
 BLOCK = 64
-"""Outputs of a layer that the C++ file computes together."""
+"""Outputs of a layer that are computed together, so that their products stay in the cache."""
 SOURCE = Path(__file__).with_name("native.cpp")
 
 
@@ -168,7 +168,7 @@ class NativeLookup(Lookup):
         """Multiply each column's distinct rows, and add up each row's parts."""
         distinct, start = distinct.contiguous(), start.float().contiguous()
         out = torch.empty_like(start)
-        products = distinct.new_empty(len(distinct), min(len(weight), BLOCK))
+        products = distinct.new_empty(len(distinct), min(len(weight), BLOCK) or 1)
         self.loops.project(
             _floats(distinct),
             _long(distinct.shape[1]),
@@ -176,6 +176,7 @@ class NativeLookup(Lookup):
             *self._places(),
             self._counts(),
             _floats(start),
+            _long(products.shape[1]),
             _floats(products),
             _floats(out),
         )
