@@ -9,8 +9,8 @@ from torch import Tensor
 from trimtab.errors import SettingsError
 from trimtab.features.encoder import FeatureEncoder
 from trimtab.features.engines import Engine, PyTorch, engines
-from trimtab.features.engines.auto import fastest
 from trimtab.features.engines.compiler import compiled
+from trimtab.features.engines.native import native_or_torch
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.features.tables import expand, pool, project
@@ -195,10 +195,12 @@ def test_auto_is_native_where_there_is_a_compiler_and_a_processor(
     assert type(auto.build(PROCESSOR)) is type(built("native"))
     assert type(auto.build(torch.device("cuda"))) is PyTorch
     monkeypatch.setenv("PATH", str(tmp_path))
-    for cached in (compiled, fastest):
+    for cached in (compiled, native_or_torch):
         cached.cache_clear()
     assert type(auto.build(PROCESSOR)) is PyTorch
-    fastest.cache_clear()
+    for kind in engines:
+        assert type(engines[kind]().serve(PROCESSOR)) is PyTorch
+    native_or_torch.cache_clear()
 
 
 def test_native_on_a_gpu_is_refused_by_name() -> None:

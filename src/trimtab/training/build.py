@@ -13,7 +13,7 @@ from trimtab.data.columns import Columns, Names
 from trimtab.data.prepare import Prepared
 from trimtab.data.statistics import Statistics
 from trimtab.features.encoder import FeatureEncoder, IdFeature
-from trimtab.features.engines import Engine, PyTorch
+from trimtab.features.engines import Engine
 from trimtab.layers import initialise
 from trimtab.model import RankingModel
 from trimtab.own import OwnPath
@@ -32,21 +32,15 @@ def build_model(
     settings: RunSettings,
     statistics: Statistics,
     names: Names,
-    *,
-    device: torch.device = PROCESSOR,
-    trained: bool = False,
+    engine: Engine | None = None,
 ) -> RankingModel:
     """Build the model of a run, at its start; learn nothing from labels yet.
 
     Parameters
     ----------
-    device
-        Where it will be trained; it is built on the processor.
-    trained
-        Whether it only has to predict: then plain PyTorch keeps the tables, whatever they were
-        trained with, on machines without that engine too.
+    engine
+        What keeps the tables; plain PyTorch by default.
     """
-    engine = PyTorch() if trained else settings.embedding.engine.build(device)
     features = _features(settings, statistics, names, engine)
     tasks = settings.tasks()
     members = {task: [t for t in tasks if tasks[t] == task] for task in tasks.values()}
@@ -93,7 +87,7 @@ def _columns_of(targets: Mapping[str, Target], names: Names) -> dict[str, int]:
 
 
 def _features(
-    settings: RunSettings, statistics: Statistics, names: Names, engine: Engine
+    settings: RunSettings, statistics: Statistics, names: Names, engine: Engine | None
 ) -> FeatureEncoder:
     def described(columns: Sequence[str]) -> list[IdFeature]:
         return [
@@ -200,7 +194,8 @@ def build_state(
 ) -> State:
     """Build everything that training changes, at its start, and seed what it draws later."""
     statistics = prepared.statistics
-    model = build_model(settings, statistics, prepared.train.names, device=device)
+    engine = settings.embedding.engine.build(device)
+    model = build_model(settings, statistics, prepared.train.names, engine)
     rows = prepared.train
     learn_labels(model, rows if settings.data.memory is None else rows.spread(LABELS))
     model.to(device)

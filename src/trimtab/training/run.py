@@ -25,7 +25,7 @@ from trimtab.evaluation.report import write as write_report
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.steered import Steered
 from trimtab.training import checkpoint, growth, importance
-from trimtab.training.build import build_model, build_state
+from trimtab.training.build import PROCESSOR, build_model, build_state
 from trimtab.training.checks import require_learnable
 from trimtab.training.conclude import conclude
 from trimtab.training.fit import fit
@@ -87,10 +87,14 @@ class Run:
                 f"{folder}: the run has not finished; go on with `trimtab train ... --resume`."
             )
         tensors, facts = checkpoint.load(folder / MODEL)
+        device = PROCESSOR
+        with suppress(SettingsError):  # A machine without a GPU serves what one with it trained.
+            device = device_of(settings)
         try:
             statistics = Statistics.load(folder, settings.features)
             names = Names(**{kind: tuple(columns) for kind, columns in facts["names"].items()})
-            model = build_model(settings, statistics, names, trained=True)
+            engine = settings.embedding.engine.serve(device)
+            model = build_model(settings, statistics, names, engine)
             make_room(model, len(facts["served"].get("earlier", ())))
             model.load_state_dict(tensors)
             calibration = saved_calibration(folder, settings, model)
@@ -98,8 +102,7 @@ class Run:
             raise RunError(
                 f"{folder}: damaged, or changed after training; train it anew."
             ) from None
-        with suppress(SettingsError):  # A machine without a GPU serves what one with it trained.
-            model.to(device_of(settings))
+        model.to(device)
         rows = facts["rows"]
         return cls(folder, settings, statistics, model.eval(), calibration=calibration, rows=rows)
 

@@ -1,14 +1,11 @@
 """The engine ``auto``: the fastest that the machine has, by one rule."""
 
-from functools import cache
 from typing import Literal
 
 import torch
 
-from trimtab.errors import SettingsError
 from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
-from trimtab.features.engines.native import NativeSettings
-from trimtab.features.engines.pytorch import PyTorchSettings
+from trimtab.features.engines.native import native_or_torch
 
 
 @engines.register("auto")
@@ -19,13 +16,8 @@ class AutoSettings(EngineSettings):
 
     def build(self, device: torch.device) -> ArrayEngine:
         """Build the engine."""
-        return fastest(device)
+        return native_or_torch(device)
 
-
-@cache
-def fastest(device: torch.device) -> ArrayEngine:
-    """Return ``native`` where it can be had; a compiler that fails is asked once."""
-    try:
-        return NativeSettings().build(device)
-    except SettingsError:
-        return PyTorchSettings().build(device)
+    def serve(self, device: torch.device) -> ArrayEngine:
+        """Build the same."""
+        return native_or_torch(device)

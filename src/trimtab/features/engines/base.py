@@ -107,5 +107,13 @@ class EngineSettings(Settings, ABC):
             When the engine does not compute there, or a package or a compiler is missing.
         """
 
+    @abstractmethod
+    def serve(self, device: torch.device) -> ArrayEngine:
+        """Build what a trained model predicts with, on any machine.
+
+        Where the machine has the engine that it was trained with, predictions are those of
+        training to the last bit; else to rounding.
+        """
+
 
 engines: Registry[EngineSettings] = Registry("engines")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trimtab.errors import SettingsError
 from trimtab.features.engines.base import Engine, EngineSettings, engines
-from trimtab.features.engines.pytorch import SortedLookup
+from trimtab.features.engines.pytorch import PyTorch, SortedLookup
 from trimtab.features.lookup import Lookup
 from trimtab.features.row_wise_adagrad import shortened
 from trimtab.features.tables import Tables
@@ -60,6 +60,10 @@ class FbgemmSettings(EngineSettings):
                 "install 'trimtab[fbgemm]'; without it, engine = 'native' or 'torch' trains."
             ) from None
         return Fbgemm(self.optimizer, _PRECISIONS[self.precision])
+
+    def serve(self, device: torch.device) -> PyTorch:
+        """Build plain PyTorch: files hold the rows as every engine does, in float32."""
+        return PyTorch()
 
 
 class Fbgemm(Engine):

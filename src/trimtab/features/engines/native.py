@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from trimtab.errors import SettingsError
 from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
 from trimtab.features.engines.compiler import compiled
+from trimtab.features.engines.pytorch import PyTorch
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.row_wise_adagrad import Touched
 
@@ -35,6 +37,19 @@ class NativeSettings(EngineSettings):
                 "engine = 'torch' computes anywhere."
             )
         return Native(compiled(SOURCE))
+
+    def serve(self, device: torch.device) -> ArrayEngine:
+        """Build it where it can be had, else plain PyTorch."""
+        return native_or_torch(device)
+
+
+@cache
+def native_or_torch(device: torch.device) -> ArrayEngine:
+    """Return ``native`` where it can be had; a compiler that fails is asked once."""
+    try:
+        return NativeSettings().build(device)
+    except SettingsError:
+        return PyTorch()
 
 
 class Native(ArrayEngine):

@@ -24,6 +24,10 @@ class PyTorchSettings(EngineSettings):
         """Build the engine."""
         return PyTorch()
 
+    def serve(self, device: torch.device) -> "PyTorch":
+        """Build the same."""
+        return PyTorch()
+
 
 class PyTorch(ArrayEngine):
     """Rows of all tables in one array, sorted once a step, updated in place."""
