@@ -215,7 +215,7 @@ def test_a_model_in_another_precision_is_refused_by_name() -> None:
         tables(native.lookup(torch.tensor([1], dtype=torch.int32), None))
 
 
-def test_what_only_predicts_has_plain_pytorch() -> None:
+def test_an_encoder_has_plain_pytorch_unless_it_is_told() -> None:
     made = FeatureEncoder(
         [],
         [],

@@ -3,48 +3,26 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from trimtab.data.labels import LabelColumn
 from trimtab.data.settings import Scalar, seconds_of
 from trimtab.targets.base import Given, Target, TargetSettings, targets
 from trimtab.targets.funnel import inverse_propensity, reached_and_missed
 
-_EXACT = 40.0
-"""Above it ``softplus`` is the identity to the last bit of a float64."""
-
-
-class _CrossEntropies(torch.autograd.Function):
-    """``softplus((1 - 2 y) z)``: one pass forward and one back, where autograd would do ten."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
-        missing = labels.isnan()
-        sign = (1 - 2 * labels).masked_fill_(missing, 0)
-        against = (logits * sign).masked_fill_(missing, 0)
-        ctx.save_for_backward(against, sign)
-        return softplus(against, threshold=_EXACT).masked_fill_(missing, 0)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        against, sign = ctx.saved_tensors
-        return against.sigmoid().mul_(sign) * gradients[0], None
-
 
 def cross_entropies(
     logits: Float[Tensor, "rows targets"], labels: Float[Tensor, "rows targets"]
 ) -> Float[Tensor, "rows targets"]:
     """Return ``-log P(label)`` of each row and target, 0 where the label is missing."""
-    losses: Tensor = _CrossEntropies.apply(logits, labels)  # type: ignore[no-untyped-call]
-    return losses
+    losses = -logsigmoid(torch.where(labels == 1, logits, -logits))
+    return torch.where(labels.isnan(), torch.zeros_like(losses), losses)
 
 
 @targets.register("binary")
