@@ -216,9 +216,10 @@ def typical_of(column: str) -> str:
 
 def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], like: Tensor, width: int) -> Tensor:
     """Put the towers' logits of one target into the rows that are theirs, 0 into the others."""
-    merged = (parts[0][1] if parts else like).new_zeros(len(like), width)
+    merged: Tensor | None = None
     for place, part in parts:
         if isinstance(place, slice):
             return part
-        merged = merged.index_copy(0, place, part)
-    return merged
+        before = part.new_zeros(len(like), width) if merged is None else merged
+        merged = before.index_copy(0, place, part)
+    return like.new_zeros(len(like), width) if merged is None else merged

@@ -342,6 +342,19 @@ def test_many_curves_keep_the_page_small() -> None:
     assert text.count('class="best"') == 7 + 6
 
 
+def test_weights_are_drawn_where_balancing_moved_them() -> None:
+    of = example()
+    assert "Weights of the targets" not in report.render(of)
+    for one in of["curves"]:
+        one["weights"] = {"click": 1.0, "like": 5.0}
+    assert "Weights of the targets" not in report.render(of)
+    for i, one in enumerate(of["curves"]):
+        one["weights"] = {"click": 1.0, "like": 5.0 - i / 4}
+    text = report.render(of)
+    assert text.count("<h3>Weights of the targets</h3>") == 1
+    assert "like, 0.1667: 5" in text
+
+
 def test_few_positives_are_greyed() -> None:
     """Under thirty positives, and only there, a number is faint."""
     assert report.headline({"auc": 0.9, "rows": 500, "positives": 29})["faint"]

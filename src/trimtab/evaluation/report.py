@@ -236,6 +236,9 @@ def _training_charts(curves: Sequence[Fields], targets: Fields, slots: Fields) -
     if relative:
         losses = [one._replace(y=[y and y / one.points()[0][1] for y in one.y]) for one in losses]
     score = line("", (c.get("score") for c in kept))._replace(name="score")
+    weights = [line(name, ((c.get("weights") or {}).get(name) for c in kept)) for name in slots]
+    weights = [one for one in weights if one.points()]
+    moved = any(len({y for _, y in one.points()}) > 1 for one in weights)
     metrics = [line(name, ((c.get("metrics") or {}).get(name) for c in kept)) for name in slots]
     panels = []
     for name, one in zip(slots, metrics, strict=True):
@@ -249,6 +252,7 @@ def _training_charts(curves: Sequence[Fields], targets: Fields, slots: Fields) -
         "relative": relative, "panels": panels,
         "loss": draw(losses, "Training loss", f"loss{', first measurement = 1' * relative}"),
         "score": draw([score], "Score on held-out rows", "score") if score.points() else None,
+        "weights": draw(weights, "Weights of the targets", "weight") if moved else None,
     }  # fmt: skip
 
 

@@ -123,7 +123,7 @@ class FeatureEncoder(nn.Module):
         """Return the table rows that ``batch`` needs, single ids first, then list by list."""
         lengths = [batch.lists[f.name].lengths.clamp(max=f.longest)[:, None] for f in self.lists]
         rows = [
-            (torch.cat([batch.ids, *lengths], 1) + self.offsets).flatten(),
+            (_joined([batch.ids, *lengths], 1) + self.offsets).flatten(),
             *(batch.lists[f.name].values + self.tables.offset[f.table] for f in self.lists),
         ]
         joined = _joined([part.int() for part in rows], 0)

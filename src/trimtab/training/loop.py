@@ -124,5 +124,6 @@ def record(state: State, losses: dict[str, float], evaluate: Evaluate, *, epoch:
     if better:
         state.best, state.best_step = score, state.step
     entry: dict[str, Any] = {"step": state.step, "epoch": epoch, "losses": losses, "score": score}
+    entry["weights"] = state.balancer.weights()
     state.curves.append(entry | {"metrics": metrics, "best": better})
     return better
