@@ -3,17 +3,19 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from trimtab import options
 from trimtab.atomic import beside, write
-from trimtab.errors import InputError, TrimtabError
+from trimtab.errors import InputError, SlowerWarning, TrimtabError
 
 app = typer.Typer(
     help="Train one ranker for every behaviour, and choose the weights between them afterwards.",
@@ -26,6 +28,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line: exit 0 done, 1 it failed, 2 the user's input was wrong."""
+    warnings.formatwarning = partial(_spelled, warnings.formatwarning)
     try:
         app()
     except TrimtabError as error:
@@ -40,6 +43,15 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def _spelled(
+    usual: Callable[..., str], message: Warning | str, category: type[Warning], *where: Any
+) -> str:
+    """Spell a warning of our own as errors are, and any other as usual."""
+    if category is SlowerWarning:
+        return f"trimtab: {message}\n"
+    return usual(message, category, *where)
 
 
 @contextmanager

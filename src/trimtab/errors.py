@@ -6,6 +6,8 @@ TrimtabError
 │   └── DataError         a log, a side table or a frame
 │       └── RowError          a row of it
 └── RunError          the run could not go on: the command line exits with 1
+
+SlowerWarning: something is missing that would have been faster; the result is the same.
 """
 
 from collections.abc import Iterable
@@ -53,6 +55,10 @@ class RowError(DataError):
 
 class RunError(TrimtabError):
     """Training or writing could not go on; what was saved before is intact."""
+
+
+class SlowerWarning(UserWarning):
+    """A faster way could not be taken; what comes out is the same, to rounding."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trimtab.errors import SettingsError
+from trimtab.errors import SettingsError, SlowerWarning
 from trimtab.features.encoder import FeatureEncoder
 from trimtab.features.engines import Engine, PyTorch, engines
 from trimtab.features.engines.compiler import compiled
@@ -197,7 +197,8 @@ def test_auto_is_native_where_there_is_a_compiler_and_a_processor(
     monkeypatch.setenv("PATH", str(tmp_path))
     for cached in (compiled, native_or_torch):
         cached.cache_clear()
-    assert type(auto.build(PROCESSOR)) is PyTorch
+    with pytest.warns(SlowerWarning, match="no C\\+\\+ compiler.*half the speed"):
+        assert type(auto.build(PROCESSOR)) is PyTorch
     for kind in engines:
         assert type(engines[kind]().serve(PROCESSOR)) is PyTorch
     native_or_torch.cache_clear()

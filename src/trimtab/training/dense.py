@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trimtab.balancing.objective import Objective
 from trimtab.batch import Batch
-from trimtab.errors import SettingsError
+from trimtab.errors import SettingsError, SlowerWarning
 from trimtab.features.inputs import Inputs
 from trimtab.model import RankingModel
 
@@ -98,6 +98,7 @@ def can_compile(device: torch.device) -> bool:
     warnings.warn(
         "training.compile: this machine has no C++ compiler (g++ or clang++); training goes on "
         "without it.",
+        SlowerWarning,
         stacklevel=2,
     )
     return False

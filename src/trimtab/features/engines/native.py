@@ -40,16 +40,16 @@ class NativeSettings(EngineSettings):
 
     def serve(self, device: torch.device) -> ArrayEngine:
         """Build it where it can be had, else plain PyTorch."""
-        return native_or_torch(device)
+        return native_or_torch(device)[0]
 
 
 @cache
-def native_or_torch(device: torch.device) -> ArrayEngine:
-    """Return ``native`` where it can be had; a compiler that fails is asked once."""
+def native_or_torch(device: torch.device) -> tuple[ArrayEngine, str]:
+    """Return ``native``, or plain PyTorch and why; a compiler that fails is asked once."""
     try:
-        return NativeSettings().build(device)
-    except SettingsError:
-        return PyTorch()
+        return NativeSettings().build(device), ""
+    except SettingsError as error:
+        return PyTorch(), str(error)
 
 
 class Native(ArrayEngine):
