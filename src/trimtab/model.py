@@ -90,7 +90,7 @@ class RankingModel(nn.Module):
         self.apart = [name for name in self.targets if name not in grouped]
 
     def forward(self, batch: Batch) -> Logits:
-        """Return each target's logits, ``[rows, head width]``; 0 where its scene has no head."""
+        """Return each target's logits, ``[rows, head width]``; no use where its scene has none."""
         inputs, tasks = self.represent(batch)
         logits = self.head(inputs, tasks)
         if not self.earlier:
@@ -115,7 +115,7 @@ class RankingModel(nn.Module):
             heads = [(rows, part[name]) for rows, part in parts if name in part]
             logits[name] = _merge(heads, some, target.width)
             if name in inputs.first_order:
-                logits[name] = logits[name] + inputs.first_order[name]
+                logits[name] = target.lifted(logits[name], inputs.first_order[name])
         for name, path in self.own.items():
             logits[name] = logits[name] + path(tasks[self.tasks[name]], inputs.own[name])
         return logits

@@ -82,6 +82,14 @@ def test_positives_or_negatives_count_whichever_are_rarer() -> None:
         assert enough.maps["click"][0].state()["kind"] == "platt"
 
 
+@pytest.mark.parametrize(("bought", "kind"), [(49, "none"), (50, "platt")])
+def test_of_a_quantity_what_is_above_0_counts(bought: int, kind: str) -> None:
+    one = outcomes()
+    labels = np.where(np.arange(ROWS) < bought, 100, 0).astype(np.float32)
+    quantity = replace(one, labels={"click": labels}, scales={"click": SCALES["quantity"]})
+    assert fit(PlattSettings(), quantity).maps["click"][0].state()["kind"] == kind
+
+
 @pytest.mark.parametrize(("label", "kind"), [(2.0, "platt"), (0.0, "none"), (-1.0, "none")])
 def test_a_quantity_needs_rows_that_are_not_negative(label: float, kind: str) -> None:
     one = outcomes()

@@ -229,6 +229,19 @@ def test_step_that_did_not_happen() -> None:
     assert found.advice == 'Leave out given = "click".'
 
 
+def test_outcome_that_is_not_known_where_its_step_happened() -> None:
+    click = log()["click"].to_numpy()
+    buy = np.where(click == 1, (np.arange(ROWS) % 4 == 0).astype(float), 0.0)
+    targets = {"buy": {"kind": "binary", "given": "click"}}
+    known = look(log(buy=buy), targets=targets)
+    assert not [f for f in known if "is not known" in f.what]
+    buy[(click == 1) & (np.arange(ROWS) % 2 == 1)] = np.nan
+    found = one(look(log(buy=buy), targets=targets), "targets.buy.given", "is not known")
+    assert found.severity == "warning"
+    assert "counts as 0" in found.what
+    assert "predicted too low" in found.advice
+
+
 def test_step_that_may_be_given_and_one_that_may_not() -> None:
     click = log()["click"].to_numpy()
     buy = click * (np.arange(ROWS) % 3 == 0)

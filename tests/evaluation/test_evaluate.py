@@ -66,3 +66,29 @@ def test_ranks_are_those_of_the_metrics(run: Run, frame: pl.DataFrame) -> None:
         "click": pytest.approx(metrics["click"]["auc"]),
         "play": pytest.approx(metrics["play"]["xauc"]),
     }
+
+
+def test_mae_is_of_the_typical_value_and_rmse_of_the_mean(run: Run, frame: pl.DataFrame) -> None:
+    evaluation: Evaluation = run.evaluation(frame)
+    found, label = evaluation.metrics()["targets"]["play"], evaluation.labels["play"]
+    known = ~np.isnan(label)
+    typical = evaluation.predictions["play_typical"][known]
+    assert found["mae"] == pytest.approx(np.abs(label[known] - typical).mean(), rel=1e-5)
+    mean = evaluation.levels["play"][known]
+    assert found["rmse"] == pytest.approx(((label[known] - mean) ** 2).mean() ** 0.5, rel=1e-5)
+    assert not np.allclose(typical, mean)
+
+
+def test_a_censored_quantity_is_served_as_it_is_and_has_no_sum_to_meet() -> None:
+    chance = np.random.default_rng(0)
+    item = chance.integers(0, 2, 4000)
+    limit = chance.exponential(10, 4000)
+    watched = chance.exponential(5 + 5 * item)
+    frame = pl.DataFrame({"item": item, "limit": limit, "watch": np.minimum(watched, limit)})
+    target = {"kind": "duration", "censored_at": "limit"}
+    settings = {"features": {"item": "id"}, "targets": {"watch": target}, "data": {"valid": 0.25}}
+    run = trimtab.train(settings | {"training": {"epochs": 4, "batch_rows": 256}}, frame)
+    assert run.predict(frame)["watch"].mean() == pytest.approx(watched.mean(), rel=0.2)
+    found = run.evaluate(frame)["targets"]["watch"]
+    assert found["pcoc"] is found["pcoc_before"] is found["pcoc_interval"] is None
+    assert run.calibration.maps == {}

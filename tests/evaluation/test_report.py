@@ -44,8 +44,7 @@ def scene(rows: int, lift: float) -> dict[str, Any]:
         NASTY: binary(rows, 11 if few else int(rows * 0.004), 0.81 + 2 * lift),
         "play": {"kind": "duration", "rows": rows, "mae": 14.21, "xauc": 0.702 + lift,
                  "xauc_interval": [0.694 + lift, 0.711 + lift], "rmse": 28.4, "xgauc": 0.671,
-                 "pcoc": 0.964,
-                 "unit": "s"},
+                 "pcoc": 0.964},
         "engage": {"kind": "blend", "rows": rows, "utility": 0.741 + lift,
                    "utility_interval": [0.733 + lift, 0.749 + lift], "utility_within_user": 0.688,
                    "utility_within_user_interval": [0.679, 0.698], "auc": 0.729 + lift,
@@ -113,8 +112,8 @@ def data() -> dict[str, Any]:
                    {"name": "stream", "train_rows": 54_105, "valid_rows": 11_172},
                    {"name": "other", "train_rows": 3585, "valid_rows": 618}],
         "features": features(),
-        "targets": [{"name": n, "kind": k, "given": g, "mean": m, "observed": 150_000, "weight": w}
-                    for n, k, g, m, w in targets],
+        "targets": [{"name": n, "kind": k, "given": g, "mean": m, "observed": 150_000, "weight": w,
+                     "unit": "s" if k == "duration" else None} for n, k, g, m, w in targets],
     }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def test_the_first_of_equals_is_kept() -> None:
 
 def test_a_metric_that_is_not_known_never_counts_for_an_entry() -> None:
     assert steps(curves((0.7, math.nan), (0.7, 0.6))) == [2]
-    assert steps(curves((math.nan, math.nan))) == [1]
+    assert steps(curves((0.6, 0.6), (math.nan, math.nan))) == [1]
 
 
 def test_the_rules() -> None:
@@ -61,3 +61,9 @@ def test_files_follow_the_front(tmp_path: Path) -> None:
     assert names[1] == names[2] == {"step-1.safetensors", "step-2.safetensors"}
     assert names[3] == {"step-4.safetensors"}
     assert path_of(tmp_path, 4).exists()
+
+
+def test_where_nothing_is_known_the_last_is_served() -> None:
+    entries = [{"step": i, "metrics": {"click": None}, "score": None} for i in (2, 5, 8)]
+    assert steps(entries) == [8]
+    assert choose(entries, "mean")["step"] == choose(entries, "smallest_loss")["step"] == 8

@@ -106,8 +106,8 @@ class Logarithm(Scale):
         return mean
 
     def support(self, label: Rows) -> int:
-        """Count the rows, but none where a label is negative or all are 0."""
-        return len(label) if (label >= 0).all() and label.any() else 0
+        """Count the labels above 0: of a rare purchase they set the level; none is negative."""
+        return int((label > 0).sum()) if (label >= 0).all() else 0
 
 
 SCALES: dict[str, Scale] = {"probability": LogOdds(), "quantity": Logarithm()}

@@ -16,6 +16,8 @@ SHIFT = (0.67, 1.5)
 """Ratio of the valid to the training mean outside which days differ."""
 ORPHANS = (0.01, 0.1)
 """Shares of a target's positives without their step: a warning, and a problem."""
+UNKNOWN = 0.01
+"""Share of the rows with a step, without the label of what follows, from which that is biased."""
 STEP, LIFT = 0.99, 1.1
 """A target whose positives come with another's this often, and that much more than all rows."""
 LOOSE, RARER = 0.7, 0.5
@@ -39,6 +41,7 @@ def check_targets(examined: Examined) -> Iterator[Finding]:
             yield from _label(examined, name)
     yield from _limits(examined)
     yield from _given(examined)
+    yield from _unknown(examined)
     yield from _steps(examined)
     yield from _blends(examined)
     yield from _weights(examined)
@@ -185,6 +188,30 @@ def _given(examined: Examined) -> Iterator[Finding]:
                 "without which it is said not to happen."
             ),
             advice=f'Leave out given = "{label.given}".' if share >= some else "",
+        )
+
+
+def _unknown(examined: Examined) -> Iterator[Finding]:
+    """Count steps that happened where what follows is not known, while elsewhere it counts as 0."""
+    for name, label in examined.labels.items():
+        if label.given is None:
+            continue
+        happened = examined.train_labels[label.given] == 1
+        missing = int(np.isnan(examined.train_labels[name][happened]).sum())
+        share = missing / max(int(happened.sum()), 1)
+        if share < UNKNOWN:
+            continue
+        yield Finding(
+            severity="warning",
+            where=f"{label.where}.given",
+            what=(
+                f"On {percent(share)} of the training rows with {label.given} ({missing:,}) {name} "
+                f"is not known, while on all rows without {label.given} it counts as 0."
+            ),
+            advice=(
+                f"Drop rows whose {name} cannot be known, with {label.given} or without, else it "
+                "is predicted too low; for outcomes that are still to come, set its window."
+            ),
         )
 
 

@@ -126,6 +126,8 @@ class Evaluation:
         level = self.levels[name][rows]
         report |= measure.all_rows(label, prediction, users, level)
         report |= _sums(measure, label, level, self.before[name][rows], users)
+        if target.censored:  # What happened is not known, so predictions have no sum to meet.
+            report |= dict.fromkeys(("pcoc", "pcoc_before", "pcoc_interval"))
         parent = self.model.given.get(name)
         if parent is not None:
             happened = rows & (self.labels[parent] == 1)

@@ -159,10 +159,8 @@ MEASURES = {
         metrics={
             "xauc": Metric(lambda y, p, users: users.of_xauc(y, p)),
             "xgauc": Metric(lambda y, p, users: users.of_groups(metrics.grouped_xauc_parts, y, p)),
-            "mae": Metric(
-                lambda y, p, users: users.of_mean(y, np.abs(y.astype(np.float64) - p)),
-                of_level=True,
-            ),
+            # Of the typical value: of a label with a long tail the mean is far from most.
+            "mae": Metric(lambda y, p, users: users.of_mean(y, np.abs(y.astype(np.float64) - p))),
         },
         others={"rmse": metrics.root_mean_squared_error, "pcoc": metrics.pcoc, "mean": _mean},
     ),

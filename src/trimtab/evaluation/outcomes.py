@@ -21,7 +21,7 @@ def outcomes(
 ) -> Outcomes:
     """Return the model's own predictions beside what happened, to fit a calibration on."""
     scales = scales_of(model)
-    compared = {name: labels[name] for name in labels if name in scales}
+    compared = dict(labels)
     for name, parent in model.given.items():
         happened = labels[parent] == 1
         given = np.where(happened, labels[name], np.float32(np.nan))
@@ -29,7 +29,7 @@ def outcomes(
     steps = sorted(model.given, key=lambda name: _depth(model, name))
     return Outcomes(
         predictions=predictions,
-        labels=compared,
+        labels={name: label for name, label in compared.items() if name in scales},
         scales=scales,
         bounds={b: model.given[b] for b in steps if model.targets[b].measure == "probability"},
         scene=columns.arrays["scene"],
@@ -39,13 +39,17 @@ def outcomes(
 
 
 def scales_of(model: RankingModel) -> dict[str, Scale]:
-    """Return the scale of each prediction that is calibrated: all but those of a gain."""
+    """Return the scale of each prediction that is calibrated.
+
+    Not those of a gain; nor of a censored label, to whose seen part a map would pull the whole.
+    """
     scales = {
         name: SCALES[target.measure]
         for name, target in model.targets.items()
-        if target.measure in SCALES
+        if target.measure in SCALES and not target.censored
     }
-    return scales | {f"{b}_given_{a}": scales[b] for b, a in model.given.items()}
+    given = {f"{b}_given_{a}": scales[b] for b, a in model.given.items() if b in scales}
+    return scales | given
 
 
 def belongs(calibration: Calibration, model: RankingModel) -> bool:

@@ -121,12 +121,12 @@ def _view(report: Fields) -> dict[str, Any]:
     targets: Fields = metrics.get("targets") or {}
     scenes: Fields = metrics.get("scenes") or {}
     curves = report.get("curves") or []
-    listed = [target["name"] for target in (report.get("data") or {}).get("targets") or ()]
-    slots = {name: slot for slot, name in enumerate(dict.fromkeys([*listed, *targets]))}
+    units = {t["name"]: t.get("unit") for t in (report.get("data") or {}).get("targets") or ()}
+    slots = {name: slot for slot, name in enumerate(dict.fromkeys([*units, *targets]))}
     findings = report.get("findings") or []
     order = {severity: rank for rank, severity in enumerate(_SEVERITIES)}
     return {
-        **report, "slots": slots, "few": FEW, "colours": charts.COLOURS,
+        **report, "slots": slots, "units": units, "few": FEW, "colours": charts.COLOURS,
         "metrics": metrics, "targets": targets, "scenes": scenes, "curves": curves,
         "used": {key for found in targets.values() for key in found},
         "summary": _summary(report, targets),

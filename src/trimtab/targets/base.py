@@ -51,6 +51,8 @@ class Target(nn.Module, ABC):
         How many numbers its head gives.
     by
         Number feature whose encoded values it needs as ``Given.by``; none for most targets.
+    censored
+        Whether what is seen of some labels is less than what happened: no level to compare with.
     together
         What ``loss`` is where no step comes before: targets with the same one are computed at
         once. None where a target's loss is its own.
@@ -60,6 +62,7 @@ class Target(nn.Module, ABC):
     measure: str
     width: int = 1
     by: str | None = None
+    censored: bool = False
     together: RowLosses | None = None
 
     @abstractmethod
@@ -67,6 +70,12 @@ class Target(nn.Module, ABC):
         self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None
     ) -> Float[Tensor, " width"]:
         """Learn scales from the observed training labels; return the head's starting bias."""
+
+    def lifted(
+        self, logit: Float[Tensor, "rows width"], weight: Float[Tensor, "rows 1"]
+    ) -> Float[Tensor, "rows width"]:
+        """Return the head's numbers with the sum of a row's first-order weights added."""
+        return logit + weight
 
     @abstractmethod
     def loss(

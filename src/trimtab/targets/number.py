@@ -65,10 +65,11 @@ class Squared(Head):
         self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None
     ) -> Float[Tensor, " width"]:
         """Learn mean and deviation, where the label is scaled; start from the mean."""
-        if self.scaled:
-            center, deviation = mean_and_deviation(label.double())
-            self.center.copy_(center)
-            self.deviation.copy_(deviation)
+        center, deviation = mean_and_deviation(label.double())
+        if not self.scaled:
+            return center.float().view(1)
+        self.center.copy_(center)
+        self.deviation.copy_(deviation)
         return torch.zeros(1)
 
     def loss(

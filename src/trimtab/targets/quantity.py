@@ -40,6 +40,7 @@ class Quantity(Target):
         self.width = head.width
         self.by = head.by
         self.limit = limit_of(name) if limited else None
+        self.censored = limited
         self.register_buffer("smearing", torch.ones(()))
 
     def learn(
@@ -47,6 +48,12 @@ class Quantity(Target):
     ) -> Float[Tensor, " width"]:
         """Let the head learn its scales; a censored label counts as what was seen of it."""
         return self.head.learn(label, by)
+
+    def lifted(
+        self, logit: Float[Tensor, "rows width"], weight: Float[Tensor, "rows 1"]
+    ) -> Float[Tensor, "rows width"]:
+        """Return the numbers with the weight added where the head says."""
+        return self.head.lifted(logit, weight)
 
     def loss(
         self, logit: Float[Tensor, "rows width"], labels: Mapping[str, Tensor], given: Given

@@ -25,10 +25,11 @@ Entry = Mapping[str, Any]
 def front(curves: Sequence[Entry]) -> list[Entry]:
     """Return the evaluations that no other one beats on a target without losing on another.
 
-    Of equal ones the first is kept.
+    Of equal ones the first is kept; where no metric was ever known, the last: nothing spoke
+    against going on.
     """
     kept: list[Entry] = []
-    for entry in curves:
+    for entry in [e for e in curves if mean(e["metrics"]) is not None] or curves[-1:]:
         metrics = entry["metrics"]
         if not any(_covers(other["metrics"], metrics) for other in kept):
             kept = [other for other in kept if not _covers(metrics, other["metrics"])] + [entry]
@@ -57,7 +58,7 @@ def best_by(curves: Sequence[Entry], target: str) -> Entry:
 
 
 def _mean(entry: Entry, best: Mapping[str, float]) -> float:
-    return float(entry["score"])
+    return value_of(entry["score"])
 
 
 def _smallest_loss(entry: Entry, best: Mapping[str, float]) -> float:

@@ -123,7 +123,7 @@ def record(state: State, losses: dict[str, float], evaluate: Evaluate, *, epoch:
     state.stale = 0 if better else state.stale + 1
     if better:
         state.best, state.best_step = score, state.step
-    entry: dict[str, Any] = {"step": state.step, "epoch": epoch, "losses": losses, "score": score}
+    entry: dict[str, Any] = {"step": state.step, "epoch": epoch, "losses": losses, "score": known}
     entry["weights"] = state.balancer.weights()
     state.curves.append(entry | {"metrics": metrics, "best": better})
     return better

@@ -115,7 +115,8 @@ class Terminal(Progress):
         entry = state.curves[-1]
         shown = "  ".join(f"{name} {value:.4f}" for name, value in entry["metrics"].items())
         mark = " *" if entry["best"] else ""
-        self.console.print(f"epoch {entry['epoch']:5.2f}  {shown}  mean {entry['score']:.4f}{mark}")
+        score = "not known" if entry["score"] is None else f"{entry['score']:.4f}"
+        self.console.print(f"epoch {entry['epoch']:5.2f}  {shown}  mean {score}{mark}")
 
     def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         """Print the table of targets and name the files."""

@@ -35,7 +35,7 @@ def contents(
             "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "version": trimtab.__version__,
             "seed": settings.training.seed,
-            "data": prepared.summary | {"targets": _targets(settings, prepared)},
+            "data": prepared.summary | {"targets": _targets(settings, state, prepared)},
             "model": _model(settings, state),
             "training": {
                 "seconds": state.seconds,
@@ -79,16 +79,20 @@ def _findings(settings: RunSettings, frame: Any) -> list[dict[str, str]]:
         return [{"severity": "note", "where": "data", "what": what, "advice": ""}]
 
 
-def _targets(settings: RunSettings, prepared: Prepared) -> list[dict[str, Any]]:
+def _targets(settings: RunSettings, state: State, prepared: Prepared) -> list[dict[str, Any]]:
+    """Return what is known of each target on the training rows of its scenes."""
     rows = []
+    scene, present = prepared.train.arrays["scene"], state.model.present.cpu().numpy()
+    scenes_of = dict(zip(state.model.targets, present, strict=True))
     for name, target in settings.targets.items():
         known = name in prepared.train.names.labels
-        label = prepared.train.label(name) if known else np.full(1, np.nan)
-        seen = label[~np.isnan(label)]
+        label = prepared.train.label(name) if known else np.full(len(scene), np.nan)
+        seen = label[~np.isnan(label) & scenes_of[name][scene]]
         rows.append(
             {
                 "name": name,
                 "kind": target.kind,
+                "unit": getattr(target, "unit", None),
                 "given": target.given,
                 "mean": float(seen.mean()) if len(seen) else None,
                 "observed": len(seen) if known else None,

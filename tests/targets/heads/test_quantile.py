@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -65,3 +66,16 @@ def test_equal_quantiles_keep_a_gradient_between_them() -> None:
     y = torch.tensor([20.0]).double()
     (gradient,) = torch.autograd.grad(head.loss(z, y, censored=seen(y)).sum(), z)
     assert (gradient < -1e-3).all()
+
+
+@pytest.mark.parametrize("count", [2, 8, 9])
+def test_the_typical_value_is_the_median(count: int) -> None:
+    head, start = build(torch.arange(1001).double(), count)
+    assert head.typical(start.double()[None]).item() == pytest.approx(500, rel=1e-4)
+
+
+def test_a_first_order_weight_moves_all_quantiles_alike(labels: Tensor) -> None:
+    head, start = build(labels)
+    z = start.double()[None]
+    moved = head._quantiles(head.lifted(z, torch.ones(1, 1).double())) - head._quantiles(z)
+    torch.testing.assert_close(moved, torch.ones_like(moved))

@@ -100,3 +100,9 @@ def test_a_mistake_far_from_the_middle_keeps_its_gradient(labels: Tensor) -> Non
         assert gradient[0, 0] > 0.9
         assert gradient[1, 0] < -0.9
         assert gradient[2, 1] < -10
+
+
+def test_a_first_order_weight_is_of_the_chance_alone(labels: Tensor) -> None:
+    head, start = build(labels)
+    lifted = head.lifted(start.double()[None], torch.ones(1, 1).double())
+    assert torch.equal(lifted[0] - start, torch.tensor([1.0, 0.0, 0.0]).double())

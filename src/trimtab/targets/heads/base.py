@@ -32,6 +32,12 @@ class Head(nn.Module, ABC):
     ) -> Float[Tensor, " width"]:
         """Learn scales from the observed training labels; return the numbers to start from."""
 
+    def lifted(
+        self, logit: Float[Tensor, "rows width"], weight: Float[Tensor, "rows 1"]
+    ) -> Float[Tensor, "rows width"]:
+        """Return the numbers with a row's first-order weight added: to all, where all mean more."""
+        return logit + weight
+
     @abstractmethod
     def loss(
         self,
@@ -98,6 +104,13 @@ def known_kind(value: Any) -> Any:
 def any_head() -> Any:
     """Return the type of "any registered head"."""
     return Annotated[heads.union(), BeforeValidator(known_kind)]
+
+
+def first_lifted(
+    logit: Float[Tensor, "rows width"], weight: Float[Tensor, "rows 1"]
+) -> Float[Tensor, "rows width"]:
+    """Return the numbers with a weight added to the first one alone."""
+    return torch.cat([logit[:, :1] + weight, logit[:, 1:]], 1)
 
 
 def mean_and_deviation(values: Float[Tensor, " observed"]) -> tuple[Tensor, Tensor]:

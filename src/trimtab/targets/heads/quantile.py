@@ -8,7 +8,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from trimtab.targets.heads.base import Head, HeadSettings, heads, positive_mean, quantiles
+from trimtab.targets.heads.base import (
+    Head,
+    HeadSettings,
+    first_lifted,
+    heads,
+    positive_mean,
+    quantiles,
+)
 
 APART = 0.2
 """Least distance of the first quantile and the last at the start; equal ones lose their gradient.
@@ -63,6 +70,12 @@ class Quantile(Head):
         apart = start.diff().clamp(min=APART / self.width).expm1().log()
         return torch.cat([start[:1], apart]).float()
 
+    def lifted(
+        self, logit: Float[Tensor, "rows width"], weight: Float[Tensor, "rows 1"]
+    ) -> Float[Tensor, "rows width"]:
+        """Return the numbers with all quantiles moved by the weight, as far apart as before."""
+        return first_lifted(logit, weight)
+
     def loss(
         self,
         logit: Float[Tensor, "rows width"],
@@ -86,9 +99,9 @@ class Quantile(Head):
     def typical(
         self, logit: Float[Tensor, "rows width"], by: Float[Tensor, " rows"] | None = None
     ) -> Float[Tensor, " rows"]:
-        """Return the median."""
-        middle = self._quantiles(logit)[:, self.width // 2].clamp(min=0)
-        return self.scale * torch.expm1(middle.clamp(max=self.highest))
+        """Return the median: of an even number of quantiles the mean of the middle two."""
+        middle = self._quantiles(logit)[:, (self.width - 1) // 2 : self.width // 2 + 1].clamp(min=0)
+        return self.scale * torch.expm1(middle.clamp(max=self.highest)).mean(1)
 
     def _quantiles(self, logit: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
         return torch.cat([logit[:, :1], softplus(logit[:, 1:])], 1).cumsum(1)

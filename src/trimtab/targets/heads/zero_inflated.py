@@ -9,7 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from trimtab.targets.heads.base import Head, HeadSettings, heads, mean_and_deviation
+from trimtab.targets.heads.base import Head, HeadSettings, first_lifted, heads, mean_and_deviation
 
 SMALLEST = 0.1
 """Least deviation of the logarithm, in that of all training labels."""
@@ -68,6 +68,12 @@ class ZeroInflated(Head):
         share = (label > 0).double().mean().nan_to_num(0.5).clamp(1e-6, 1 - 1e-6)
         one = math.log(math.expm1(1 - SMALLEST))
         return torch.tensor([share.logit().item(), 0.0, one])
+
+    def lifted(
+        self, logit: Float[Tensor, "rows width"], weight: Float[Tensor, "rows 1"]
+    ) -> Float[Tensor, "rows width"]:
+        """Return the numbers with the weight added to the logit of ``T > 0``, and to no scale."""
+        return first_lifted(logit, weight)
 
     def loss(
         self,
