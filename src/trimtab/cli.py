@@ -101,7 +101,7 @@ def init(
     from trimtab.config.guess.text import summary
     from trimtab.config.infer import as_text, look
 
-    if output.exists():
+    if _exists(output):
         raise InputError(f"{output}: exists already; name another file with -o, or remove it.")
     names = None if targets is None else next(csv.reader([targets], skipinitialspace=True), [])
     found = look(log, names)
@@ -185,9 +185,9 @@ def predict(
     """Write a Parquet file with a column a target, a row a row of INPUT."""
     from trimtab.training.run import Run
 
-    if output.is_dir():
+    if _exists(output) and output.is_dir():
         raise InputError(f"{output}: a folder; expected the name of a Parquet file.")
-    if output.exists() and rows.exists() and output.samefile(rows):
+    if _exists(output) and _exists(rows) and output.samefile(rows):
         raise InputError(f"{output}: holds the rows to predict; name another file.")
     predictions = Run.load(run).predict(str(rows))
     parquet = io.BytesIO()  # Not straight to the file, where Polars hides that a disk is full.
@@ -290,6 +290,7 @@ def steer(
     if verify is None:
         found, print_found = answer(loaded, request), show
     else:
+        request.refuse_all()
         refuse_grown(run)
         told = Console(stderr=True, highlight=False).print
         found = retrain(loaded.settings, verify, seeds=seeds, loss_weights=loss_weights, told=told)
@@ -298,6 +299,14 @@ def steer(
         print(json.dumps(found))
         return
     print_found(found, Console(highlight=False))
+
+
+def _exists(path: Path) -> bool:
+    """Say whether something is at a path; ``InputError`` where nothing can be."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; expected the name of a file.") from None
 
 
 def _require_folder(path: Path) -> None:

@@ -323,6 +323,20 @@ def test_a_variable_that_is_not_set_is_named(key: str, monkeypatch: pytest.Monke
         parse(changed((key, "${LOGS}/log.parquet")))
 
 
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("~no-such-user/log.parquet", "Could not determine home directory."),
+        ("log\0.parquet", "embedded null byte."),
+    ],
+)
+def test_a_path_that_is_none_is_named(path: str, why: str) -> None:
+    says = re.escape(f"{path!r}: expected a path; this is none: {why}")
+    for key in ("data.log", "data.valid.file"):
+        with pytest.raises(SettingsError, match=says):
+            parse(changed((key, path)))
+
+
 def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text("features.user = 'id'\ntargets.click = 'binary'\ntraining.epochs = 7")
@@ -385,3 +399,11 @@ def test_attention_needs_the_item_that_it_weighs_by() -> None:
         parse(settings)
     settings["features"]["seen"]["shares"] = "video"  # type: ignore[index]
     assert parse(settings).features["seen"].asks() == "video"
+
+
+def test_a_table_with_the_name_of_a_lists_lengths_is_refused() -> None:
+    content = changed(("features", {"seen": "ids", "seen.length": "id"}))
+    (line,) = problems(content)
+    assert line.startswith('features."seen.length": the table of the lengths of')
+    content["features"] |= {"user": "id", "seen.length": {"kind": "id", "shares": "user"}}
+    parse(content)

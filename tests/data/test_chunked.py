@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 from trimtab.data import cache, counts
 from trimtab.data.chunked import prepare_chunks
 from trimtab.data.labels import LabelColumn
+from trimtab.data.log import Log
 from trimtab.data.prepare import DataPlan, Prepared, prepare
+from trimtab.data.read import read
+from trimtab.data.scan import Scan
 from trimtab.data.settings import DataSettings
 from trimtab.data.statistics import Statistics
 from trimtab.errors import DataError, RunError
@@ -97,8 +101,7 @@ def in_chunks(plan: DataPlan, folder: Path, rows: int) -> Prepared:
     place = folder / f"chunks-{rows}"
     place.mkdir()
     large = plan.data.model_copy(update={"memory": 10**8})
-    given = DataPlan(**{**vars(plan), "data": large})
-    summary = prepare_chunks(given, place, chunk_rows=rows)
+    summary = prepare_chunks(replace(plan, data=large), place, chunk_rows=rows)
     assert not list(place.glob("work*"))
     return Prepared(
         train=cache.read(place / "train"),
@@ -342,3 +345,33 @@ def test_sizes(given: str, wanted: int) -> None:
 def test_what_is_no_size(given: Any) -> None:
     with pytest.raises(ValueError, match="memory"):
         DataSettings.model_validate({"memory": given})
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
+def test_names_with_the_signs_of_a_glob_are_names(save: Save, tmp_path: Path, suffix: str) -> None:
+    log = save(f"log[1]/a*.{suffix}", {"a": [1, 2]})
+    place = tmp_path / "cache[1]"
+    place.mkdir()
+    assert Scan(log, place).head(2)["a"].to_list() == [1, 2]
+
+
+def test_overlapping_patterns_are_each_file_once(save: Save, tmp_path: Path) -> None:
+    parts = [save(f"log/{name}.parquet", {"a": [row]}) for row, name in enumerate("xyz")]
+    for source in ([parts[2], f"{tmp_path}/log/*.parquet"], [parts[2], f"{tmp_path}/./log"]):
+        assert read(source)["a"].to_list() == [2, 0, 1]
+        assert Scan(source, tmp_path).head(9)["a"].to_list() == [2, 0, 1]
+
+
+def test_keys_are_whole_floats_in_every_chunk_or_refused(save: Save, tmp_path: Path) -> None:
+    table = save("users.parquet", {"user": [1, 2], "age": [10, 20]})
+    data = DataSettings(join=[{"table": table, "on": "user"}])
+
+    def ages(users: list[float | None]) -> list[int | None]:
+        place = tmp_path / str(users)
+        log = Log(save("log.parquet", {"user": users}), data, place, 1)
+        return [age for frame in log.chunks() for age in frame["age"]]
+
+    assert ages([2.0, None, 1.0]) == [20, None, 10]
+    with pytest.raises(DataError, match=r"'user' is Int64 here and Float64 in the log"):
+        ages([2.0, None, 1.5])
+    assert ages([None, None]) == [None, None]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import trimtab
 from trimtab.config.load import parse
+from trimtab.data import hashed as hashed_module
 from trimtab.data.feature import FeatureSettings
 from trimtab.data.hashed import BLOCK, Hashed, hash64
 from trimtab.data.statistics import Statistics
@@ -47,6 +48,30 @@ def test_hashing_equals_a_byte_at_a_time(texts: list[str]) -> None:
 def test_blocks_do_not_show() -> None:
     texts = pl.Series([str(i % 1000) for i in range(BLOCK + 7)])
     assert hash64(texts)[-7:].tolist() == hash64(texts[-7:]).tolist()
+
+
+@pytest.mark.parametrize("most", [1, 5, 16])
+def test_no_more_text_is_joined_than_a_block_may_have(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    texts = pl.Series(["", "ab", None, "user_字", "a", "b", "0123456789", "", None])
+    whole = hash64(texts)
+    joined: list[int] = []
+    monkeypatch.setattr(hashed_module, "BLOCK_BYTES", most)
+    monkeypatch.setattr(hashed_module, "_fnv1a", seen_by(joined, hashed_module._fnv1a))
+    assert hash64(texts).tolist() == whole.tolist()
+    assert sum(joined) == 22
+    assert max(joined) <= max(most, len("0123456789"))
+
+
+def seen_by(sizes: list[int], function: Any) -> Any:
+    """Return a function that notes how many bytes it is given."""
+
+    def noted(data: Any, lengths: Any) -> Any:
+        sizes.append(len(data))
+        return function(data, lengths)
+
+    return noted
 
 
 SEVEN: list[pl.Series] = [

@@ -1,6 +1,7 @@
 """Side tables onto the log: every row stays where it is and takes what its key has."""
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,59 @@ def test_keys_too_large_for_the_log_are_nobody(save: Save) -> None:
 def test_null_keys_of_a_table_are_nobody(save: Save) -> None:
     users = {"user_id": [None, None, 3], "age": [1, 2, 3]}
     assert onto(LOG, save("u.parquet", users))["age"].to_list() == [None, 3, 3, None, None, None]
+
+
+KEYS: list[pl.Series] = [
+    pl.Series([1, None]),
+    pl.Series([1.0, None]),
+    pl.Series(["1", None]),
+    pl.Series(["1", None], dtype=pl.Categorical),
+    pl.Series(["1", None], dtype=pl.Enum(["1"])),
+    pl.Series([date(2022, 5, 1), None]),
+]
+
+
+@pytest.mark.parametrize("keys", KEYS, ids=lambda keys: str(keys.dtype))
+def test_keys_without_a_type_are_nobody(save: Save, keys: pl.Series) -> None:
+    nobody = LOG.with_columns(user_id=pl.lit(None))
+    users = pl.DataFrame({"user_id": keys, "age": [3, 5]})
+    assert onto(nobody, save("u.parquet", users))["age"].to_list() == [None] * 6
+    joined = onto(users.drop("age"), save("n.parquet", {"user_id": [None, None], "age": [3, 5]}))
+    assert joined["age"].to_list() == [None] * 2
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_whole_floats_meet_integers(save: Save, missing: float | None) -> None:
+    keys = [7.0, 3.0, 3.0, missing, 1e300, 7.0]
+    floats, users = LOG.with_columns(user_id=pl.Series(keys)), pl.DataFrame(USERS)
+    path = save("u.parquet", users.cast({"user_id": pl.Int8}))
+    joined = onto(floats, path)
+    assert joined["user_id"].equals(floats["user_id"])
+    assert joined["age"].to_list() == [70, 30, 30, None, None, 70]
+    settings = JoinSettings(table=path, on="user_id")
+    assert unmatched(floats, settings) == pytest.approx(2 / 6)
+    of_table = pl.DataFrame({"user_id": [3.0, missing, 7.0, missing], "age": [30, 0, 70, 0]})
+    for log in (LOG, floats):
+        joined = onto(log, save("f.parquet", of_table))
+        assert joined["age"].to_list() == [70, 30, 30, None, None, 70]
+
+
+def test_other_floats_and_integers_are_refused(save: Save) -> None:
+    path, halves = save("users.parquet", USERS), LOG.with_columns(pl.col("user_id") / 2)
+    message = refusal(halves, path)
+    assert "'user_id' is Int64 here and Float64 in the log" in message
+    with pytest.raises(DataError, match="Int64 here and Float64 in the log"):
+        unmatched(halves, JoinSettings(table=path, on="user_id"))
+
+
+@pytest.mark.parametrize("dtype", [pl.Enum(["3", "7", "9"]), pl.Categorical])
+def test_texts_that_the_log_does_not_know_are_nobody(save: Save, dtype: Any) -> None:
+    log = LOG.with_columns(pl.col("user_id").cast(pl.String).cast(dtype))
+    for kind in (pl.String, pl.Categorical, pl.Enum(["3", "5", "7"])):
+        users = pl.DataFrame(USERS).with_columns(pl.col("user_id").cast(pl.String).cast(kind))
+        joined = onto(log, save("users.parquet", users))
+        assert joined["age"].to_list() == [70, 30, 30, None, None, 70]
+        assert joined["user_id"].equals(log["user_id"])
 
 
 def refusal(log: pl.DataFrame, path: str, **settings: Any) -> str:

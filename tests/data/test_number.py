@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trimtab.data.number import NumberSettings
+from trimtab.data.number import NumberSettings, as_numbers
 from trimtab.data.vocabulary import MISSING
 from trimtab.errors import DataError
 
@@ -194,8 +194,20 @@ def test_booleans_dates_and_durations_are_numbers() -> None:
     assert numbers([True, False], scale="none") == {"x": [1, 0]}
     day = date(2022, 5, 1)
     first, second = numbers([day, day + timedelta(1)], scale="none")["x"]
-    assert second - first == 1
+    assert second - first == pytest.approx(86_400e6, rel=1e-2)
     assert numbers([timedelta(0), timedelta(1)])["x"] == pytest.approx([-1, 1])
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_are_the_same_numbers_in_every_unit_and_zone(unit: Any) -> None:
+    days = pl.Series("x", [date(2022, 5, 1), date(1969, 12, 31), None])
+    expected = [1_651_363_200e6, -86_400e6, 0]
+    times = days.cast(pl.Datetime(unit))
+    here = times.dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Shanghai")
+    for column in (days, times, here):
+        assert as_numbers(column)[0].tolist() == expected
+    waits = pl.Series("x", [timedelta(seconds=90), None], dtype=pl.Duration(unit))
+    assert as_numbers(waits)[0].tolist() == [90e6, 0]
 
 
 @pytest.mark.parametrize("scale", SCALES)

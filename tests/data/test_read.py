@@ -369,6 +369,20 @@ def test_what_is_no_table_is_refused(thing: Any) -> None:
     assert type(thing).__name__ in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "thing",
+    [
+        pd.DataFrame({"ok": [1, 2], "wave": [1j, 2j]}),
+        pd.DataFrame({"ok": [1, 2], "wave": [{"a": 1}, [1]]}),
+        pa.table({"ok": [1], "wave": pa.array([pa.MonthDayNano([1, 2, 3])])}),
+        {"ok": [1, 2], "wave": [1, "x"]},
+    ],
+)
+def test_a_column_that_cannot_be_read_is_named(thing: Any) -> None:
+    with pytest.raises(DataError, match=r"That is column 'wave'; expected numbers, text, times"):
+        as_frame(thing)
+
+
 def test_pandas_without_pyarrow_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise ModuleNotFoundError("No module named 'pyarrow'")

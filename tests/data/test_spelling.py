@@ -1,6 +1,6 @@
 """What a run file names and what a column holds, written alike."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +38,15 @@ def test_values_of_every_type(value: Any, text: str) -> None:
 def test_nan_and_nothing_are_missing() -> None:
     assert spelled(pl.Series([float("nan"), None, 1.0]), "here").to_list() == [None, None, "1"]
     assert spelled(pl.Series([None]), "here").to_list() == [None]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "Asia/Shanghai"])
+def test_times_are_written_alike_in_every_unit(unit: Any, zone: str | None) -> None:
+    time = pl.Series("t", [datetime(2022, 5, 1, 10, 0, 0, 250_000), None])
+    placed = time.dt.replace_time_zone(zone)
+    found = spelled(placed.cast(pl.Datetime(unit, zone)), "here").to_list()
+    assert found == ["2022-05-01 10:00:00.250000" + ("+08:00" if zone else ""), None]
 
 
 @settings(max_examples=50, deadline=None)

@@ -174,6 +174,8 @@ def test_a_column_that_is_missing_or_holds_lists_is_refused() -> None:
         ["2022-05-01 00:00:00", "2022-05-01 01:00:00.000"],
         ["2022-05-01T00:00", "2022-05-01T01:00"],
         ["2022-05-01", "2022-05-01T01:00:00"],
+        ["2022-05-01 00:00Z", "2022-04-30T20:30:00.000-0430"],
+        ["2022-05-01T02:00+02", "2022-05-01 01:00:00.000000000+00"],
     ],
 )
 def test_times_of_every_form_are_the_same_instants(column: list[Any]) -> None:
@@ -241,6 +243,10 @@ def test_a_zone_that_is_not_known_is_refused() -> None:
         (["2022-05-01", "soon"], "text such as 'soon'"),
         (["yesterday", "soon"], "text such as 'yesterday'"),
         (["2022-05-01T00:00:00Z", "2022-05-01T00:00:00"], "text such as '2022-05-01T00:00:00'"),
+        (["01/01/2024", "01/12/2024"], "text such as '01/01/2024'; expected ISO 8601"),
+        (["2024-01-01", "01-02-2024"], "text such as '01-02-2024'; expected ISO 8601"),
+        (["2024/01/01", "2024/01/02"], "text such as '2024/01/01'; expected ISO 8601"),
+        (["2024-01-01", "2024-02-31"], "text such as '2024-02-31'; expected ISO 8601"),
     ],
 )
 def test_what_is_no_time_is_refused(column: list[Any], says: str) -> None:

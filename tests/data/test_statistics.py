@@ -133,3 +133,14 @@ def test_without_a_user_every_row_is_its_own(statistics: Statistics) -> None:
     assert statistics.columns(FRAME, {}, {}, None).arrays["user"].tolist() == [0, 1, 2, 3]
     with pytest.raises(DataError, match=r"data\.user: .*'usr'.*'user'"):
         statistics.columns(FRAME, {}, {}, "usr")
+
+
+@pytest.mark.parametrize("name", ["lr[0.1]", "a*", "a?", "[!x]"])
+def test_a_folder_with_the_signs_of_a_glob_is_a_folder(
+    make_plan: MakePlan, statistics: Statistics, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    statistics.save(folder)
+    assert list(folder.glob("vocabularies/*.rare.parquet"))
+    loaded = Statistics.load(folder, make_plan(FEATURES, scenes=SCENES).features)
+    assert same(loaded.columns(FRAME, {}, {}, "user"), statistics.columns(FRAME, {}, {}, "user"))

@@ -1,7 +1,7 @@
 """Values of an id, and the table row of each, against a slow dictionary."""
 
 from collections import Counter
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -163,6 +163,12 @@ def test_nothing_to_learn_is_a_vocabulary_all_the_same(column: pl.Series) -> Non
 def test_dates_are_values_like_others() -> None:
     column = pl.Series([date(2022, 5, 1), date(2022, 5, 2)])
     assert Vocabulary.learn(column, 1).encode(column).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_are_found_in_any_unit(unit: Any) -> None:
+    column = pl.Series([datetime(2022, 5, 1, 10), datetime(2022, 5, 2)])
+    assert Vocabulary.learn(column, 1).encode(column.dt.cast_time_unit(unit)).tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(

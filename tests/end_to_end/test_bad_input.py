@@ -199,6 +199,10 @@ RUN_FILE = {
         "training.device = 'gpu'",
         "training.device: this machine has no 'gpu'; expected 'auto', 'cpu' or 'cuda'.",
     ),
+    "device that cannot compute": (
+        "training.device = 'meta'",
+        "training.device: this machine has no 'meta'; expected 'auto', 'cpu' or 'cuda'.",
+    ),
 }
 
 

@@ -37,10 +37,9 @@ def test_folder_with_other_files(desk: Any) -> None:
     other = "holds other files and no run; choose another --out."
     desk.refused("train run.toml --out .", ".: not empty; choose another --out")
     desk.refused("train run.toml --out . --resume", other)
-    desk.refused("train run.toml --out notes.txt", "notes.txt: a file; choose another --out.")
-    cannot = "notes.txt/run: cannot be written: Not a directory."
-    desk.refused("train run.toml --out notes.txt/run", cannot, code=1)
-    desk.refused("demo --out notes.txt", "notes.txt: a file; choose another --out.")
+    for out in ("notes.txt", "notes.txt/run", "notes.txt/runs/first"):
+        for command in ("train run.toml", "demo"):
+            desk.refused(f"{command} --out {out}", "notes.txt: a file; choose another --out.")
     desk.refused("demo --out .", ".: not empty and no demo; choose another --out.")
     assert Path("notes.txt").read_text() == "keep me"
 
@@ -53,6 +52,20 @@ def test_resume_with_other_settings(finished: Any) -> None:
     )
     assert finished.call(again + "training.epochs=2").code == 0
     assert json.loads(Path("run/settings.json").read_text())["training"]["epochs"] == 2
+
+
+def test_resume_of_a_finished_run_without_its_checkpoint(finished: Any) -> None:
+    def files() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+
+    Path("run/last.safetensors").unlink()
+    before = files()
+    at_step(finished.patch, 0, stop)
+    for more in ("", " --resume", " --resume -s embedding.width=7"):
+        answer = finished.call(f"train run.toml --out run{more}")
+        assert answer.code == 2, answer
+        assert "run: holds a finished run without its last.safetensors" in answer.err
+        assert files() == before
 
 
 def test_rows_that_changed_since(desk: Any) -> None:
@@ -173,6 +186,27 @@ def test_wrong_rows_to_predict(command: str, says: str, finished: Any) -> None:
     finished.refused(f"predict run {command}", says)
     assert not Path("new.parquet").exists()
     assert pl.read_parquet("log.parquet").equals(finished.log)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict run {} new.parquet",
+        "predict run log.parquet {}",
+        "evaluate run --data {}",
+        "init {} -o new.toml",
+        "init log.parquet -o {}",
+        "train run.toml --out {}",
+        "train run.toml --out new -s data.log={}",
+        "demo --out {}",
+    ],
+)
+def test_name_that_no_file_can_have(command: str, finished: Any) -> None:
+    answer = finished.call(command.format("x" * 300))
+    assert (answer.code, answer.out) == (2, ""), answer
+    assert answer.err.splitlines()[-1].startswith("trimtab: ")
+    assert "x" * 300 in answer.err
+    assert "Traceback" not in answer.err
 
 
 def test_wrong_rows_to_evaluate(finished: Any) -> None:
@@ -361,7 +395,7 @@ def test_message_on_a_terminal_is_not_hidden_by_the_bar(desk: Any) -> None:
     [
         ("trian run.toml", 2),
         ("train run.toml --out run -s targets.like.given=clik", 2),
-        ("train run.toml --out log.parquet/run", 1),
+        ("train run.toml --out log.parquet/run", 2),
     ],
 )
 def test_in_a_process_of_its_own(command: str, code: int, desk: Any) -> None:

@@ -135,6 +135,7 @@ NONSENSE = [
     ("--maximise play --keep play=now", "'play' is named twice"),
     ("--maximise play --keep like=now,like=1", "--keep: 'like' is given twice"),
     ("--keep like=now", "--keep needs --maximise"),
+    ("--verify 1 --search click --save a", "--search, --save do not go with --verify"),
     ("--formula none.json", "none.json: cannot be read: No such file"),
     ("--data none.parquet", "none.parquet: no such file"),
 ]
@@ -172,6 +173,20 @@ def test_formulas_that_are_nonsense(content: str, says: str, finished: Any) -> N
     finished.write("formula.json", content)
     finished.refused("steer run --formula formula.json --save a", says)
     assert not Path("run", FILE).exists()
+
+
+def test_what_the_page_cannot_show_is_not_saved(finished: Any) -> None:
+    finished.write("formula.json", '{"kind": "expression", "text": "click + sqrt(play)"}')
+    says = "the steering page moves weights of additive formulas"
+    finished.refused("steer run --formula formula.json --save a --page", says)
+    assert not Path("run", FILE).exists()
+
+
+def test_profiles_of_other_targets(finished: Any) -> None:
+    answer(finished, "--weights click=1 --save growth")
+    place = Path("run", FILE)
+    place.write_text(place.read_text().replace('"click"', '"clik"'))
+    finished.refused("steer run", f"{FILE}: growth: no target named 'clik'. Did you mean 'click'?")
 
 
 def test_profiles_that_are_cut_short(finished: Any) -> None:

@@ -26,6 +26,7 @@ def angles(norm: float = 1.0, **cosines: float) -> dict[str, Any]:
 SETTINGS: dict[str, Any] = {
     "embedding": {"width": 16, "own_width": 4},
     "trunk": {"kind": "shared_bottom"},
+    "training": {"choose": "mean"},
     "targets": {name: {"weight": 1.0} for name in NAMES},
 }
 
@@ -104,6 +105,10 @@ def test_small_and_unsure_cosines_say_nothing(cosine: float, error: float) -> No
 def test_a_better_evaluation_that_was_not_served() -> None:
     assert settings_of(found(peaks={"like": 0.015})) == ['[training] choose = "smallest_loss"']
     assert settings_of(found(peaks={"like": 0.005})) != ['[training] choose = "smallest_loss"']
+    fair = SETTINGS | {"training": {"choose": "smallest_loss"}}
+    assert settings_of(found(peaks={"like": 0.015}), fair) == [
+        "[trunk] widths, or [embedding] width: twice as wide"
+    ]
 
 
 def test_a_target_that_is_drowned_out_gets_weight() -> None:

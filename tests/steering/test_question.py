@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,29 @@ def test_what_is_not_wanted_is_kept_down(many: Many) -> None:
     assert found.values["like"] <= found.now["like"] + 1e-9
     low = solve(rows, current, maximise="like", keep={}, trials=100)
     assert low.values["like"] < 0.5
+
+
+UNWANTED: list[dict[str, Any]] = [
+    {"kind": "additive", "weights": {"click": {"weight": 1, "cap": 0.9}, "like": -1}},
+    {
+        "kind": "additive",
+        "weights": {"click": 1, "like": -1},
+        "scenes": {"cover": {"click": 2}},
+    },
+    {"kind": "multiplicative", "terms": {"click": {}, "like": {"power": -1}}},
+    {"kind": "multiplicative", "terms": {"click": {}, "like": {"b": -0.5}}},
+    {"kind": "rank", "weights": {"click": 1, "like": -1}},
+    {"kind": "expression", "text": "click - 1.2 * like"},
+    {"kind": "expression", "text": "click / (1 + like)"},
+]
+
+
+@pytest.mark.parametrize("formula", UNWANTED)
+def test_what_any_formula_does_not_want_is_kept_down(formula: dict[str, Any], many: Many) -> None:
+    rows, current = many(400), parse(formula, "now")
+    assert current.unwanted(rows, ["click", "like", "play"]) == ["like"]
+    found = solve(rows, current, maximise="click", keep={"like": "now"}, trials=100)
+    assert not found.met or found.values["like"] <= found.now["like"] + 1e-9
 
 
 def test_refused(many: Many, current: Formula) -> None:

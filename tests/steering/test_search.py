@@ -113,6 +113,10 @@ def test_what_is_not_wanted_is_pushed_down(many: Many) -> None:
     last = found.formula(0).score(rows)  # The least clicks, so the fewest likes.
     assert found.values[0, 1] == pytest.approx(1 - metrics.auc(rows.labels["like"], last))
     assert found.values[0, 1] > 0.5
+    told = found.as_dict()
+    assert told["unwanted"] == ["like"]
+    assert told["points"][0]["values"]["like"] == pytest.approx(1 - found.values[0, 1])
+    assert told["points"][0]["values"]["click"] == pytest.approx(found.values[0, 0])
 
 
 def test_refused(many: Many) -> None:

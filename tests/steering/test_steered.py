@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from trimtab.data.read import as_frame
 from trimtab.errors import DataError, InputError
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.formulas.base import Formula, parse
@@ -19,6 +20,9 @@ class Rows:
     """Stands for a run: gives the same candidates, of a frame's rows by their ``row``."""
 
     every: Candidates
+
+    def table(self, data: Any) -> pl.DataFrame:
+        return as_frame(data)
 
     def candidates(self, data: Any = None, *, labelled: bool = True) -> Candidates:
         if data is None:

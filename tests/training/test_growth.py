@@ -1,5 +1,8 @@
 """What a run takes over from an earlier one, tensor by tensor."""
 
+import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.training.build import build_state
 from trimtab.training.growth import Start
+from trimtab.training.progress import Silent
 from trimtab.training.state import State
 from trimtab.training.takeover import unlike
 
@@ -206,3 +210,77 @@ def test_tables_are_renewed_to_where_they_started(run: Path, tmp_path: Path) -> 
     assert all(torch.equal(kept[name], tensor) for name, tensor in state.tables().items())
     assert grown.folder == tmp_path / "second"
     assert start.run == run
+
+
+def killed(folder: Path) -> Path:
+    """Leave what a run leaves that is killed before its first checkpoint."""
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in ("settings.json", "start.json", "statistics.json"):
+            path.unlink()
+    shutil.rmtree(folder / "front")
+    return folder
+
+
+def begun(run: Path, place: Path) -> tuple[Path, dict[str, torch.Tensor]]:
+    """Return a copy of ``run``, and the weights of what went on from it into ``second``."""
+    first = shutil.copytree(run, place / "first")
+    trimtab.train(settings(), day(5, 15), out=place / "second", start=first)
+    return first, load_file(place / "second" / "model.safetensors")
+
+
+def resume(place: Path, **others: Any) -> None:
+    trimtab.train(settings(), day(5, 15), out=place / "second", resume=True, **others)
+
+
+@pytest.mark.parametrize("left", ["all that is written before training", "start.json alone"])
+def test_one_killed_before_its_first_checkpoint_starts_from_the_same_run(
+    run: Path, tmp_path: Path, left: str
+) -> None:
+    _, wanted = begun(run, tmp_path)
+    folder = killed(tmp_path / "second")
+    if left == "start.json alone":
+        (folder / "settings.json").unlink()
+        (folder / "statistics.json").unlink()
+        shutil.rmtree(folder / "vocabularies")
+    resume(tmp_path)
+    found = load_file(folder / "model.safetensors")
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_what_it_started_from_is_written_before_all_else(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (written.append(Path(b).name), replace(a, b)))
+    begun(run, tmp_path)
+    assert written[0] == "start.json"
+
+
+def test_one_killed_asks_for_its_start_where_that_is_gone_or_other(
+    run: Path, tmp_path: Path
+) -> None:
+    first, wanted = begun(run, tmp_path)
+    folder = killed(tmp_path / "second")
+    first.rename(tmp_path / "moved")
+    says = f"{folder}: has no checkpoint yet.*first: no run;.*\n.*--from"
+    with pytest.raises(trimtab.InputError, match=f"(?s){says}"):
+        resume(tmp_path)
+    trimtab.train(settings(), day(0, 3), out=first)
+    with pytest.raises(trimtab.InputError, match=r"first: was trained anew .*\n.*--from"):
+        resume(tmp_path)
+    resume(tmp_path, start=tmp_path / "moved")
+    found = load_file(folder / "model.safetensors")
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_one_killed_and_then_stopped_still_knows_its_start(run: Path, tmp_path: Path) -> None:
+    class Stop(Silent):
+        def advance(self, *update: Any) -> None:
+            raise KeyboardInterrupt
+
+    begun(run, tmp_path)
+    folder = killed(tmp_path / "second")
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path, progress=Stop())
+    assert json.loads((folder / "start.json").read_text())["run"] == str(tmp_path / "first")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,15 @@ def test_nothing_is_stopped_on_the_rows_that_it_is_measured_on(
     inner = trainer.inner
     assert len(inner.train) + len(inner.valid) == len(run[1].train)
     assert len(inner.valid) == len(run[1].valid)
+
+
+@pytest.mark.parametrize("rows", [1000, 1001])
+def test_no_more_than_half_of_the_training_rows_are_kept_to_stop_on(
+    run: tuple[RunSettings, Prepared], rows: int
+) -> None:
+    prepared = replace(run[1], train=run[1].train.part(0, rows), valid=run[1].train)
+    inner = Trainer(prepared).inner
+    assert (len(inner.train), len(inner.valid)) == (rows - 500, 500)
 
 
 def test_training_without_looking_is_repeatable(run: tuple[RunSettings, Prepared]) -> None:

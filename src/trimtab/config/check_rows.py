@@ -60,7 +60,7 @@ def _copies(examined: Examined) -> Iterator[Finding]:
 
 def _joins(examined: Examined) -> Iterator[Finding]:
     for i, join in enumerate(examined.settings.data.join):
-        share = unmatched(examined.rows, join)
+        share = unmatched(examined.rows, join, examined.settings.plan().ids)
         if not share:
             continue
         few, all_but = UNMATCHED

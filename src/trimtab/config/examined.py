@@ -49,9 +49,10 @@ class Examined:
         """Read the log, or take a frame; raise ``DataError`` as training would."""
         data = settings.data
         source = data.log if frame is None else None
-        log = read(source) if source else as_frame(frame) if frame is not None else None
-        rows, duplicates = raw_rows(data, log)
-        train, valid = split(rows, data, extend=lambda more: raw_rows(data, more)[0])
+        ids = settings.plan().ids
+        log = read(source, ids) if source else as_frame(frame) if frame is not None else None
+        rows, duplicates = raw_rows(data, log, ids)
+        train, valid = split(rows, data, extend=lambda more: raw_rows(data, more, ids)[0], ids=ids)
         assert log is not None
         return cls(
             settings=settings,

@@ -111,7 +111,11 @@ def _resolve(value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not value:
         return value
     value = _VARIABLE.sub(_variable, value)
-    return str((folder / Path(value).expanduser()).resolve())
+    try:
+        return str((folder / Path(value).expanduser()).resolve())
+    except (RuntimeError, ValueError) as error:  # No such user, links in a circle, a null.
+        why = str(error).rstrip(".")
+        raise SettingsError(f"{value!r}: expected a path; this is none: {why}.") from None
 
 
 def _variable(match: re.Match[str]) -> str:

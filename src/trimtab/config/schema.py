@@ -15,6 +15,7 @@ from trimtab.data.prepare import DataPlan
 from trimtab.data.scenes import ALL, OTHER
 from trimtab.data.settings import DataSettings, ScenesSettings
 from trimtab.errors import SettingsError, nearest
+from trimtab.features.encoder import length_of
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.layers import TowerSettings
 from trimtab.settings import Settings
@@ -61,6 +62,7 @@ class RunSettings(Settings):
     def _consistent(self) -> "RunSettings":
         problems = [*self._names(), *self._funnels(), *self._places(), *self._shares()]
         problems += [*self._windows(), *self._groups(), *self._trunk(), *self._typical()]
+        problems += self._lengths()
         for name, target in self.targets.items():
             problems += target.problems(name, self.targets)
         problems += self.balancing.problems({n: t.weight for n, t in self.targets.items()})
@@ -92,6 +94,16 @@ class RunSettings(Settings):
             f"targets.{taken}: the typical value of {name!r} has this name; choose another"
             for name in self.targets
             if (taken := f"{name}_typical") in self.targets
+        ]
+
+    def _lengths(self) -> list[str]:
+        """Keep names free for the tables of lists' lengths."""
+        return [
+            f'features."{taken}": the table of the lengths of {name!r} has this name; '
+            "choose another"
+            for name, feature in self.features.items()
+            if feature.pooling() and (taken := length_of(name)) in self.features
+            if self.features[taken].table(taken) == taken
         ]
 
     def _funnels(self) -> list[str]:

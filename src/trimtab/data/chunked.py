@@ -195,7 +195,7 @@ def _sources(
     for name in (data.log, data.valid_file):
         if name is None:
             continue
-        log = Log(name, data, work / str(len(sources)), chunk_rows)
+        log = Log(name, data, work / str(len(sources)), chunk_rows, plan.ids)
         plan.check(log.empty)
         for column, where in plan.columns_of_rows():
             require(log.empty, column, where)

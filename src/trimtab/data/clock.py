@@ -42,6 +42,7 @@ class Clock:
     def __init__(self, settings: DataSettings, chunks: Iterable[pl.DataFrame]) -> None:
         self.settings = settings
         self.largest: float | None = None
+        self._first: pl.Series | None = None
         missing, ends = 0, []
         for frame in chunks:
             column = self._column(frame)
@@ -65,7 +66,13 @@ class Clock:
         return require(frame, self.settings.time or "", WHERE)
 
     def _instants(self, column: pl.Series) -> pl.Series:
-        return instants(column, WHERE, self.settings.time_zone, largest=self.largest)
+        """Read times; of text the log's first one says whether all name a zone."""
+        zone, text = self.settings.time_zone, column.dtype == pl.String
+        if text:
+            self._first = column.head(1) if self._first is None else self._first
+            column = pl.concat([self._first, column])
+        found = instants(column, WHERE, zone, largest=self.largest)
+        return found[1:] if text else found
 
 
 def held_out(settings: DataSettings, log: Chunks, rows: int, clock: Clock | None) -> HeldOut:

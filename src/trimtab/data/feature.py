@@ -58,6 +58,10 @@ class FeatureSettings(Settings, ABC):
     shares: str | None = None
     """Feature whose vocabulary and embedding table this one uses too."""
 
+    def named(self) -> bool:
+        """Say whether the values are names, which text tells apart, rather than quantities."""
+        return False
+
     def check(self, column: pl.Series) -> None:
         """Raise ``DataError`` for a value that the kind cannot hold, told by its row."""
         return

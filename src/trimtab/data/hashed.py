@@ -1,7 +1,7 @@
 """Ids hashed to a fixed number of table rows: no vocabulary is kept, and nothing grows."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ LEAST_ROWS = 2
 MOST = 2**31 - 3
 """Most rows of a hashed table: places in it are of 32 bits."""
 
-BLOCK = 1 << 15
-"""Values hashed at a time."""
+BLOCK, BLOCK_BYTES = 1 << 15, 1 << 27
+"""Values hashed at a time, and the bytes of them; one value may be longer."""
 
 HIGH, WANTED = 0.25, 0.1
 """Share of the ids that share a row from which advice is given, and the one that it aims at."""
@@ -113,19 +113,28 @@ def hash64(text: pl.Series) -> NDArray[np.uint64]:
     text's bits, the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
     """
     lengths = text.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
-    data = np.frombuffer((text.str.join("").item() or "").encode(), dtype=np.uint8)
-    starts = np.cumsum(lengths) - lengths
     out = np.empty(len(text), dtype=np.uint64)
-    for first in range(0, len(text), BLOCK):  # A block fits the processor's cache.
-        block = slice(first, first + BLOCK)
-        out[block] = _mixed(_fnv1a(data, starts[block], lengths[block]))
+    for block in _blocks(lengths):  # A block fits the processor's cache.
+        joined = text[block].str.join("").item() or ""
+        data = np.frombuffer(joined.encode(), dtype=np.uint8)
+        out[block] = _mixed(_fnv1a(data, lengths[block]))
     return out
 
 
-def _fnv1a(
-    data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.uint64]:
-    """Return the FNV-1a of ``data[start : start + length]``, byte by byte over all texts."""
+def _blocks(lengths: NDArray[np.int64]) -> Iterator[slice]:
+    """Yield runs of texts; a text that is longer than ``BLOCK_BYTES`` stands alone."""
+    ends, first = np.cumsum(lengths), 0
+    while first < len(lengths):
+        most = ends[first] - lengths[first] + BLOCK_BYTES
+        fitting = int(np.searchsorted(ends, most, side="right"))
+        stop = min(max(fitting, first + 1), first + BLOCK)
+        yield slice(first, stop)
+        first = stop
+
+
+def _fnv1a(data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return the FNV-1a of texts that lie end to end, byte by byte over all of them."""
+    starts = np.cumsum(lengths) - lengths
     order = np.argsort(-lengths, kind="stable")
     starts, rising = starts[order], -lengths[order]
     value = np.full(len(starts), OFFSET)

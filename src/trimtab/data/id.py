@@ -27,6 +27,10 @@ class IdSettings(FeatureSettings):
         check_hash(self.hash_rows, self.shares, self.least_rows)
         return self
 
+    def named(self) -> bool:
+        """Values are names."""
+        return True
+
     def counted(self, column: pl.Series) -> pl.Series | None:
         """Return the values themselves."""
         return column if self.shares is None else None

@@ -36,6 +36,10 @@ class IdsSettings(FeatureSettings):
         check_hash(self.hash_rows, self.shares, self.least_rows)
         return self
 
+    def named(self) -> bool:
+        """Values are names."""
+        return True
+
     def counted(self, column: pl.Series) -> pl.Series | None:
         """Return the values of all lists."""
         if self.shares is not None:

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.data.counts import Sample
+from trimtab.data.csv import NONE, IdColumns
 from trimtab.data.duplicates import Duplicates
 from trimtab.data.join import SideTables
 from trimtab.data.scan import Scan
@@ -43,16 +44,21 @@ class Log:
     """
 
     def __init__(
-        self, source: str | list[str], data: DataSettings, folder: Path, chunk_rows: int | None
+        self,
+        source: str | list[str],
+        data: DataSettings,
+        folder: Path,
+        chunk_rows: int | None,
+        ids: IdColumns = NONE,
     ) -> None:
         folder.mkdir(parents=True)
-        self.scan = Scan(source, folder)
+        self.scan = Scan(source, folder, ids)
         self.memory = data.memory or 0
         self.given = chunk_rows
         self._dropped: NDArray[np.bool_] | None = None
         self.duplicates = self._copies(folder, drop=data.duplicates == "drop")
         self.rows = self.scan.rows - self.duplicates["dropped"]
-        self.tables = SideTables(data.join)
+        self.tables = SideTables(data.join, ids)
         self.empty = self.tables.join(pl.DataFrame(schema=self.scan.schema))
         self._columns: Collection[str] = self.empty.columns
 

@@ -31,7 +31,8 @@ def encode_new(plan: DataPlan, statistics: Statistics, rows: Any) -> Iterator[Co
         yield encode_rows(plan, statistics, rows, labelled=False)
         return
     with tempfile.TemporaryDirectory(prefix="trimtab-") as folder:
-        scan, tables = Scan(str(rows), Path(folder)), SideTables(plan.data.join)
+        scan = Scan(str(rows), Path(folder), plan.ids)
+        tables = SideTables(plan.data.join, plan.ids)
         first, most = 0, chunk_rows(tables.join(scan.head(HEAD)), memory)
         for frame in scan.chunks(most):
             try:

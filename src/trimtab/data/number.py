@@ -53,6 +53,8 @@ class NumberSettings(FeatureSettings):
 def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
     """Return values as float64 (0 where missing) and which are present.
 
+    A date or a time counts microseconds since 1970, a duration microseconds.
+
     Raises
     ------
     DataError
@@ -61,7 +63,7 @@ def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
     if column.null_count() == len(column):
         column = column.cast(pl.Float64)
     if column.dtype.is_temporal():
-        column = column.to_physical()
+        column = _in_microseconds(column).to_physical()
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
         kind = "ids" if isinstance(column.dtype, pl.List | pl.Array) else "id"
         raise DataError(
@@ -77,6 +79,15 @@ def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
             f"features.{column.name}: row {{row}} is {values[row]:g}; expected finite numbers.", row
         )
     return np.where(present, values, 0.0), present
+
+
+def _in_microseconds(column: pl.Series) -> pl.Series:
+    """Return times in one unit: a file, a CSV and pandas keep the same ones in different units."""
+    if column.dtype == pl.Date:
+        return column.cast(pl.Datetime("us"))
+    if column.dtype == pl.Time:
+        return column
+    return column.dt.cast_time_unit("us")
 
 
 class Scaled(Learnt):

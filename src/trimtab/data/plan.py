@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from trimtab.data.csv import IdColumns
 from trimtab.data.feature import FeatureSettings
 from trimtab.data.labels import LabelColumn, read_labels, read_weights
 from trimtab.data.settings import DataSettings, ScenesSettings
@@ -81,6 +82,20 @@ class DataPlan:
             "data.user": data.user,
         }
         return [(column, where) for where, column in asked.items() if column]
+
+    @property
+    def ids(self) -> IdColumns:
+        """The columns of the joined log that keep their text: nothing reads a quantity in them."""
+        data, kinds = self.data, list(self.features.items())
+        read = [(feature.column or name, feature) for name, feature in kinds]
+        lists = {column for column, feature in read if feature.longest()}
+        single = {column for column, feature in read if feature.named()} - lists
+        single |= {join.on for join in data.join}
+        single |= {column for column, where in self.columns_of_rows() if where != "data.time"}
+        amounts = {column for column, feature in read if not feature.named()}
+        amounts |= {label.column for label in self.labels.values()} | set(self.weights.values())
+        amounts |= {data.time or ""}
+        return IdColumns(frozenset(single - amounts), frozenset(lists - amounts))
 
     @property
     def waits(self) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trimtab.data import cache
 from trimtab.data.chunked import prepare_chunks
 from trimtab.data.columns import Columns
+from trimtab.data.csv import NONE, IdColumns
 from trimtab.data.join import join
 from trimtab.data.plan import Base, DataPlan
 from trimtab.data.read import as_frame, files, read, require
@@ -36,16 +37,18 @@ class Prepared:
     summary: dict[str, Any]
 
 
-def raw_rows(data: DataSettings, frame: Any = None) -> tuple[pl.DataFrame, dict[str, int]]:
+def raw_rows(
+    data: DataSettings, frame: Any = None, ids: IdColumns = NONE
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the log (or ``frame``) with its side tables joined, and its count of duplicates."""
     if frame is None and data.log is None:
         raise DataError("data.log: no log is named and no frame was given.")
-    log = read(data.log or "") if frame is None else as_frame(frame)
+    log = read(data.log or "", ids) if frame is None else as_frame(frame)
     distinct = log.unique(maintain_order=True)
     found = len(log) - len(distinct)
     dropped = found if data.duplicates == "drop" else 0
     kept = distinct if dropped else log
-    return join(kept, data.join), {"found": found, "dropped": dropped}
+    return join(kept, data.join, ids), {"found": found, "dropped": dropped}
 
 
 def prepare(plan: DataPlan, frame: Any = None) -> Prepared:
@@ -68,12 +71,12 @@ def prepare(plan: DataPlan, frame: Any = None) -> Prepared:
 def encode_rows(plan: DataPlan, statistics: Statistics, frame: Any, *, labelled: bool) -> Columns:
     """Encode new rows (a frame or a path) with what a run learnt; labels only where asked."""
     data = plan.data
-    rows = read(str(frame)) if isinstance(frame, str | Path) else as_frame(frame)
+    rows = read(str(frame), plan.ids) if isinstance(frame, str | Path) else as_frame(frame)
     if labelled:
-        rows, _ = raw_rows(data, rows)
+        rows, _ = raw_rows(data, rows, plan.ids)
         age = _age(plan, rows, log=rows)
         return statistics.columns(rows, plan.labels, plan.weights, data.user, age)
-    rows = join(rows, data.join)
+    rows = join(rows, data.join, plan.ids)
     return statistics.columns(rows, {}, {}, data.user if data.user in rows.columns else None)
 
 
@@ -85,9 +88,11 @@ def _inputs(data: DataSettings) -> list[Path]:
 
 def _encode(plan: DataPlan, frame: Any) -> Prepared:
     data = plan.data
-    rows, duplicates = raw_rows(data, frame)
+    rows, duplicates = raw_rows(data, frame, plan.ids)
     plan.check(rows)  # Wrong values are told by their row here, before the split.
-    train, valid = split(rows, data, extend=lambda more: raw_rows(data, more)[0])
+    train, valid = split(
+        rows, data, extend=lambda more: raw_rows(data, more, plan.ids)[0], ids=plan.ids
+    )
     ages = (
         _age(plan, train, log=rows),
         _age(plan, valid, log=valid if data.valid_file else rows),

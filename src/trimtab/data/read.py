@@ -1,14 +1,16 @@
 """Logs and side tables, as files or frames, to one Polars frame."""
 
 import glob
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
 
-from trimtab.data.csv import read_csv
+from trimtab.data.csv import NONE, IdColumns, read_csv
 from trimtab.errors import DataError, nearest
 
 Table = TypeVar("Table")
@@ -44,7 +46,7 @@ _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 
 
 def files(source: str | Sequence[str]) -> list[Path]:
-    """Return the files that ``source`` stands for, sorted within each pattern.
+    """Return the files that ``source`` stands for, each once, sorted within each pattern.
 
     Raises
     ------
@@ -52,17 +54,19 @@ def files(source: str | Sequence[str]) -> list[Path]:
         When a path, pattern or folder holds no file that can be read.
     """
     sources = [source] if isinstance(source, str) else list(source)
-    found = [path for one in sources for path in _expand(one)]
+    found: dict[str, Path] = {}
+    for path in (path for one in sources for path in _expand(one)):
+        found.setdefault(os.path.realpath(path), path)
     if not found:
         raise DataError("data.log: no files are named; expected a file, folder or pattern.")
-    return found
+    return list(found.values())
 
 
 def _expand(source: str) -> list[Path]:
     if not source:
         raise DataError("an empty path is named; expected a file, folder or pattern.")
     path = Path(source)
-    if path.exists():
+    if os.path.exists(path):  # Where a name is too long, Path.exists raises.
         return _inside(path) if path.is_dir() else [path]
     matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
     if not matches:
@@ -91,7 +95,7 @@ def suffix(path: Path) -> str:
     return (Path(path.stem).suffix.lower() + last) if last == ".gz" else last
 
 
-def read(source: str | Sequence[str]) -> pl.DataFrame:
+def read(source: str | Sequence[str], ids: IdColumns = NONE) -> pl.DataFrame:
     """Read one table from a file, a glob, a folder, or a list of them.
 
     Raises
@@ -104,7 +108,9 @@ def read(source: str | Sequence[str]) -> pl.DataFrame:
     together = _side_by_side(paths)
     if together is not None:
         return _untyped(together)
-    frames = {path: read_one(path, _READERS) for path in paths}
+    readers = dict(_READERS)
+    readers |= {end: partial(read_csv, ids=ids) for end in readers if readers[end] is read_csv}
+    frames = {path: read_one(path, readers) for path in paths}
     filled = with_rows(
         {path: frame.columns for path, frame in frames.items()},
         {path: len(frame) for path, frame in frames.items()},
@@ -117,7 +123,7 @@ def _side_by_side(paths: Sequence[Path]) -> pl.DataFrame | None:
     if len(paths) < 2 or any(_READERS.get(suffix(path)) is not _parquet for path in paths):
         return None
     with suppress(*_BROKEN):
-        first, *others = (list(pl.read_parquet_schema(path).items()) for path in paths)
+        first, *others = (list(scan_parquet(path).collect_schema().items()) for path in paths)
         if all(other == first for other in others):
             frame = scan_parquet(*paths).collect()
             return None if frame.is_empty() else frame
@@ -221,7 +227,9 @@ _PROTOCOLS = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
 
 _UNREADABLE = (
     pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
     ImportError,
+    NotImplementedError,
     OSError,
     OverflowError,
     TypeError,
@@ -246,10 +254,42 @@ def as_frame(data: Any) -> pl.DataFrame:
     except _UNREADABLE as error:
         raise DataError(
             f"the {type(data).__name__} cannot be read as a table: {_first_line(error)}."
+            + _blamed(data)
         ) from None
     if frame.is_empty():
         raise DataError("the frame has no rows.")
     return frame
+
+
+def _blamed(data: Any) -> str:
+    """Name the columns that cannot be read, where others can."""
+    wrong, names = [], _names(data)
+    for name in names:
+        try:
+            pl.DataFrame({str(name): data[name]})
+        except _UNREADABLE:
+            wrong.append(repr(name))
+    if not 0 < len(wrong) < len(names):
+        return ""
+    columns = "column " if len(wrong) == 1 else "columns "
+    return (
+        f" That is {columns}{', '.join(wrong)}; expected numbers, text, times or lists of them. "
+        "Drop what nothing reads."
+    )
+
+
+def _names(data: Any) -> list[Any]:
+    """Return the columns of a dictionary or a pandas or Arrow table, where no two are named alike.
+
+    Of a query that failed, and of a class given by mistake, there are none.
+    """
+    if isinstance(data, pl.LazyFrame | type):
+        return []
+    if isinstance(data, Mapping):
+        return list(data)
+    names = getattr(getattr(data, "schema", None), "names", None)
+    names = list(getattr(data, "columns", ()) if names is None else names)
+    return names if len({*names}) == len(names) else []
 
 
 def require(frame: pl.DataFrame, column: str, where: str) -> pl.Series:

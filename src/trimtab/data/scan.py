@@ -1,11 +1,12 @@
 """A table that is read in chunks of rows, in its order, so that it need not fit in memory."""
 
+import glob
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from trimtab.data.csv import scan_csv
+from trimtab.data.csv import NONE, IdColumns, pack_csv
 from trimtab.data.read import concatenate, files, read_one, readable, scan_parquet, with_rows
 from trimtab.errors import DataError
 
@@ -34,8 +35,8 @@ class Scan:
         As ``trimtab.data.read.read`` does; an Arrow stream cannot be read in chunks.
     """
 
-    def __init__(self, source: str | Sequence[str], folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, source: str | Sequence[str], folder: Path, ids: IdColumns = NONE) -> None:
+        self.folder, self.ids = folder, ids
         openers: dict[str, Callable[[Path], pl.LazyFrame]]
         openers = dict.fromkeys([".parquet", ".pq"], scan_parquet)
         openers |= dict.fromkeys([".csv", ".tsv", ".csv.gz", ".tsv.gz"], self._packed)
@@ -53,7 +54,7 @@ class Scan:
 
     def _packed(self, path: Path) -> pl.LazyFrame:
         place = self.folder / f"{len(list(self.folder.iterdir()))}.parquet"
-        scan_csv(path).sink_parquet(place, compression="lz4", row_group_size=PACKED_ROWS)
+        pack_csv(path, place, self.ids, rows=PACKED_ROWS)
         return scan_parquet(place)
 
     def _common(self, schemas: Mapping[Path, pl.Schema]) -> dict[str, pl.DataType]:
@@ -117,4 +118,4 @@ def _scan_arrow(path: Path) -> pl.LazyFrame:
             f"{path}: an Arrow stream cannot be read in chunks, as data.memory asks for; "
             "write it as an Arrow file or as Parquet."
         )
-    return pl.scan_ipc(path)
+    return pl.scan_ipc(glob.escape(str(path)))

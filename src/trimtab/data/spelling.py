@@ -15,6 +15,8 @@ def spell(value: Any) -> str:
 def spelled(column: pl.Series, where: str) -> pl.Series:
     """Return the values as text; whole floats are written as integers, and NaN is missing.
 
+    Times are written to the microsecond, whatever unit they are kept in.
+
     Raises
     ------
     DataError
@@ -25,6 +27,8 @@ def spelled(column: pl.Series, where: str) -> pl.Series:
         whole = column.cast(pl.Int64, strict=False)
         same = (whole.cast(column.dtype) == column).fill_null(False)
         return whole.cast(pl.String).zip_with(same, column.cast(pl.String))
+    if column.dtype == pl.Datetime:
+        column = column.dt.cast_time_unit("us")
     try:
         text = column.cast(pl.String)
     except pl.exceptions.PolarsError:

@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trimtab.data import iso
+from trimtab.data.csv import NONE, IdColumns
 from trimtab.data.read import read, require
 from trimtab.data.settings import ByColumn, DataSettings, Fraction, InFile, LastSpan, Since
 from trimtab.data.spelling import spell, spelled
@@ -92,14 +94,12 @@ def _place(column: pl.Series, where: str, time_zone: str) -> pl.Series:
 
 
 def _parse(column: pl.Series, where: str) -> pl.Series:
-    try:
-        times = column.str.to_datetime(strict=False)
-    except pl.exceptions.PolarsError:  # No value looks like a time.
-        times = column.clear(len(column))
+    times = iso.times(column)
     wrong = column.filter(times.is_null())
     if len(wrong):
         raise DataError(
-            f"{where}: {column.name!r} holds text such as {wrong[0]!r}; expected ISO 8601 times."
+            f"{where}: {column.name!r} holds text such as {wrong[0]!r}; expected ISO 8601 times. "
+            "Write them as 2026-05-04 or 2026-05-04T16:00:00, all with a zone (+08:00) or none."
         )
     return times
 
@@ -108,6 +108,8 @@ def split(
     frame: pl.DataFrame,
     settings: DataSettings,
     extend: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame,
+    *,
+    ids: IdColumns = NONE,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the training rows and the valid rows, each in the log's order.
 
@@ -115,6 +117,8 @@ def split(
     ----------
     extend
         What was done to the log before (joins), to be done to a valid file too.
+    ids
+        Columns of a valid file that keep their text.
 
     Raises
     ------
@@ -122,7 +126,7 @@ def split(
         When either side would be empty, or the split needs a time that the run file does not name.
     """
     how: Any = settings.valid
-    train, valid = _SPLITS[type(how)](frame, settings, how, extend)
+    train, valid = _SPLITS[type(how)](frame, settings, how, lambda file: extend(read(file, ids)))
     require_rows(settings, len(train), len(valid), of=len(frame))
     return train, valid
 
@@ -192,8 +196,8 @@ def fraction_mask(how: Fraction, rows: int, times: NDArray[np.int64] | None) -> 
     return mask
 
 
-def _in_file(frame: pl.DataFrame, _: DataSettings, how: InFile, extend: Any) -> Any:
-    return frame, extend(read(how.file))
+def _in_file(frame: pl.DataFrame, _: DataSettings, how: InFile, opened: Any) -> Any:
+    return frame, opened(how.file)
 
 
 def _by_column(frame: pl.DataFrame, _: DataSettings, how: ByColumn, __: Any) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trimtab.data.columns import Columns, Names
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt
 from trimtab.data.labels import LabelColumn, read_labels, read_weights
-from trimtab.data.read import require
+from trimtab.data.read import require, scan_parquet
 from trimtab.data.scenes import Scenes
 from trimtab.data.settings import ScenesSettings
 from trimtab.data.vocabulary import IdRows, Vocabulary
@@ -170,7 +170,7 @@ class Statistics:
         state = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
         place = {name: folder / "vocabularies" / f"{i}.parquet" for i, name in enumerate(features)}
         owned: dict[str, IdRows | None] = {
-            name: Vocabulary(pl.read_parquet(path)["value"], _rare(path))
+            name: Vocabulary(scan_parquet(path).collect()["value"], _rare(path))
             for name, path in place.items()
             if path.exists()
         }
@@ -185,7 +185,7 @@ class Statistics:
 def _rare(path: Path) -> pl.DataFrame | None:
     """Read the values that were too rare, beside the file of a vocabulary."""
     beside = path.with_suffix(".rare.parquet")
-    return pl.read_parquet(beside) if beside.exists() else None
+    return scan_parquet(beside).collect() if beside.exists() else None
 
 
 def raw_column(frame: pl.DataFrame, name: str, feature: FeatureSettings) -> pl.Series:

@@ -90,7 +90,9 @@ class Vocabulary(IdRows):
 
     def encode(self, column: pl.Series) -> NDArray[np.int32]:
         """Return the table row of every value."""
-        column = canonical(column).alias("value")
+        # A file of nothing but true and false is read as booleans, and as text beside others.
+        texts = column.dtype == pl.Boolean and self.values.dtype == pl.String
+        column = (spelled(column, "") if texts else canonical(column)).alias("value")
         if column.dtype != self.values.dtype:
             # Text that is no integer becomes null here, and stays known as present below.
             column = column.cast(self.values.dtype, strict=False)

@@ -130,9 +130,11 @@ class Front:
 
     def as_dict(self, count: int = 100) -> dict[str, Any]:
         """Return the front as JSON, with at most ``count`` points spread over it."""
-        points = self.spread(count)
+        points, down = self.spread(count), self.weightings.sign < 0
+        values = np.where(down, 1 - self.values, self.values)
         return {
             "targets": list(self.weightings.targets),
+            "unwanted": [n for n, less in zip(self.weightings.targets, down, strict=True) if less],
             "metric": self.metric,
             "trials": self.trials,
             "hypervolume": self.hypervolume,
@@ -141,7 +143,7 @@ class Front:
                 {
                     "formula": self.formula(point).model_dump(mode="json"),
                     "weights": self.named(self.weights[point]),
-                    "values": self.named(self.values[point]),
+                    "values": self.named(values[point]),
                 }
                 for point in points
             ],

@@ -1,13 +1,12 @@
 """A run whose candidates are put in order by a formula."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from trimtab.data.read import as_frame, read, require
+from trimtab.data.read import require
 from trimtab.errors import DataError
 from trimtab.steering.candidates import Candidates, Floats
 from trimtab.steering.effect import effect
@@ -22,6 +21,9 @@ class Source(Protocol):
 
     def candidates(self, data: Any = None, *, labelled: bool = True) -> Candidates:
         """Return rows with their predictions; those held out when no data is given."""
+
+    def table(self, data: Any) -> pl.DataFrame:
+        """Return a frame, or the rows of a file, read as those that the run was trained on."""
 
     def profile(self, name: str | None = None, rows: Candidates | None = None) -> Formula:
         """Return a profile, the current one by default."""
@@ -50,7 +52,7 @@ class Steered:
         A list is the rows of one user; all rows where the frame has no column with the user. Lists
         come in the order in which they first appear, and so do rows of equal score.
         """
-        rows = _frame(frame)
+        rows = self.run.table(frame)
         taken = [name for name in _ADDED if name in rows.columns]
         if taken:
             raise DataError(f"the rows have a column {taken[0]!r} already; rename or drop it.")
@@ -95,7 +97,7 @@ class Steered:
         temperature
             Rows are chosen by ``softmax(score / temperature)``; at 0 the first of the order is.
         """
-        rows = None if data is None else _frame(data)
+        rows = None if data is None else self.run.table(data)
         candidates = self.run.candidates(rows)
         chance = softmax_within(self.formula.score(candidates), candidates.group, temperature)
         shown = _propensities(rows, propensity, len(candidates)) if propensity else 1.0
@@ -103,10 +105,6 @@ class Steered:
             name: snips(label, chance, shown, candidates.group)
             for name, label in candidates.labels.items()
         }
-
-
-def _frame(data: Any) -> pl.DataFrame:
-    return read(str(data)) if isinstance(data, str | Path) else as_frame(data)
 
 
 def _propensities(rows: pl.DataFrame | None, column: str, count: int) -> Floats:

@@ -162,6 +162,8 @@ def _show_front(found: Mapping[str, Any], console: Console) -> None:
         weights = words(point["formula"])
         table.add_row("knee" if knee else "", *values, weights, style="bold" if knee else "")
     console.print(table)
+    if found["unwanted"]:
+        console.print(f"\nOf {', '.join(found['unwanted'])} less is better: weighed below 0 now.")
     console.print(
         "\nThe knee is the point nearest to the best of every target at once, each measured from "
         "its worst on the front to its best."

@@ -43,14 +43,14 @@ class Weightings:
         cls, candidates: Candidates, targets: Sequence[str], current: Formula | None
     ) -> "Weightings":
         """Take units and means from the candidates, and signs from the current formula."""
-        now = (current.linear(candidates.units) if current else None) or {}
+        unwanted = current.unwanted(candidates, targets) if current else []
         units = [candidates.units[name] for name in targets]
         means = [float(np.abs(candidates.prediction(name)).mean()) for name in targets]
         natural = np.array([SECONDS[u] / SECONDS["min"] if u in SECONDS else 1.0 for u in units])
         return cls(
             targets=tuple(targets),
             per=tuple("min" if unit in SECONDS else None for unit in units),
-            sign=np.array([-1.0 if now.get(name, 0) < 0 else 1.0 for name in targets]),
+            sign=np.array([-1.0 if name in unwanted else 1.0 for name in targets]),
             mean=np.array([mean or 1.0 for mean in means]) * natural,
             natural=natural,
         )

@@ -13,7 +13,7 @@ from trimtab.config.load import load
 from trimtab.data.simulate import SimulationSettings, simulate
 from trimtab.errors import InputError
 from trimtab.evaluation.metrics import auc
-from trimtab.training.folder import LEFT, REPORT
+from trimtab.training.folder import LEFT, REPORT, make, refuse_no_folder
 from trimtab.training.progress import Progress
 from trimtab.training.run import Run, train
 
@@ -36,13 +36,14 @@ def demo(
     Raises
     ------
     InputError
-        When the folder holds something that is no demo.
+        When the folder holds something that is no demo, or cannot be one.
+    RunError
+        When it cannot be written.
     """
-    if folder.is_file():
-        raise InputError(f"{folder}: a file; choose another --out.")
+    refuse_no_folder(folder)
     if folder.exists():
         _clear(folder)
-    (folder / "data").mkdir(parents=True)
+    make(folder / "data")
     (folder / "demo.toml").write_text(_run_file(), encoding="utf-8")
     progress.stage("simulating a feed")
     feed = simulate(simulation or SimulationSettings())

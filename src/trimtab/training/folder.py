@@ -59,14 +59,37 @@ DAMAGE = (
 """What reading raises where a run's files are broken, or are not of one run."""
 
 
-def refuse_taken(folder: Path, *, resume: bool) -> None:
-    """Raise ``InputError`` for a folder that a run cannot start, or go on, in."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: a file; choose another --out.")
+def refuse_no_folder(folder: Path) -> None:
+    """Raise ``InputError`` for what is no folder, and cannot become one."""
+    try:
+        folder.exists()
+    except OSError as error:  # A name that is too long, or a folder that may not be read.
+        raise InputError(f"{folder}: {error.strerror}; choose another --out.") from None
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{place}: a file; choose another --out.")
+
+
+def refuse_taken(folder: Path, *, resume: bool, add: bool = False) -> None:
+    """Raise ``InputError`` for a folder that a run cannot start, or go on, in.
+
+    Parameters
+    ----------
+    add
+        Whether other files may be in it.
+    """
+    refuse_no_folder(folder)
+    if (folder / MODEL).exists() and not (folder / LAST).exists():
+        raise InputError(
+            f"{folder}: holds a finished run without its {LAST}, which cannot go on; choose "
+            "another --out, or remove the folder to train anew."
+        )
+    if add:
+        return
     files = [path.name for path in folder.glob("*") if not path.name.startswith(".")]
     if files and not resume:
         raise InputError(f"{folder}: not empty; choose another --out, or go on with --resume.")
-    if files and SETTINGS not in files:
+    if files and not {SETTINGS, START} & {*files}:
         raise InputError(f"{folder}: holds other files and no run; choose another --out.")
 
 
@@ -120,23 +143,39 @@ def rows_of(prepared: Prepared) -> dict[str, str]:
     return {"train": prepared.train.fingerprint, "valid": prepared.valid.fingerprint}
 
 
-def start(folder: Path, settings: RunSettings, statistics: Statistics) -> None:
-    """Make the folder and write what is known before training."""
-    try:
+def make(folder: Path) -> None:
+    """Make the folder where it is not there."""
+    with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def start(folder: Path, settings: RunSettings, statistics: Statistics) -> None:
+    """Write what is known before training."""
+    with _told(folder):
         write(folder / SETTINGS, settings.model_dump_json(indent=1))
         statistics.save(folder)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Say which folder cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise RunError(f"{folder}: cannot be written: {error.strerror}.") from None
 
 
 @contextmanager
 def whole(folder: Path) -> Iterator[None]:
-    """Take back what was written when the block ends badly before the first checkpoint."""
+    """Take back what was written when the block ends badly before the first checkpoint.
+
+    A run that was in the folder before is left: it may be all that knows what it started from.
+    """
+    known = any((folder / name).exists() for name in (SETTINGS, START, LAST))
     try:
         yield
     except BaseException:
-        if not (folder / LAST).exists():
+        if not known and not (folder / LAST).exists():
             for name in ("vocabularies", FRONT):
                 shutil.rmtree(folder / name, ignore_errors=True)
             with suppress(OSError):

@@ -13,7 +13,7 @@ from typing import Any
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Base, DataPlan, Prepared
 from trimtab.data.statistics import Statistics
-from trimtab.errors import InputError, RunError
+from trimtab.errors import InputError, RunError, TrimtabError
 from trimtab.training import checkpoint
 from trimtab.training.folder import (
     DAMAGE,
@@ -22,6 +22,7 @@ from trimtab.training.folder import (
     START,
     TABLES,
     go_on,
+    make,
     refuse_other_settings,
     saved_settings,
     start,
@@ -125,6 +126,36 @@ class Start:
             checkpoint.save(folder / TABLES, state.tables(), {})
 
 
+def source_of(named: Path | None, folder: Path | None, settings: RunSettings) -> Start | None:
+    """Return what a run goes on from: what is named, else what the run in ``folder`` started from.
+
+    The latter only where that run was killed before its first checkpoint: it then starts again,
+    as if the same run were named.
+
+    Raises
+    ------
+    InputError
+        When it is not there any more, or changed since, or does not fit ``settings``.
+    RunError
+        When what ``folder`` says of it is damaged.
+    """
+    if named is not None:
+        return Start.of(named, settings)
+    kept = None if folder is None or (folder / LAST).exists() else started(folder)
+    if kept is None:
+        return None
+    try:
+        source = Start.of(Path(kept["run"]), settings)
+        if source.base.key != kept["key"]:
+            raise InputError(f"{kept['run']}: was trained anew since, on other rows.")
+    except TrimtabError as error:
+        raise InputError(
+            f"{folder}: has no checkpoint yet, so it has to start from {kept['run']} again, and "
+            f"cannot:\n  {error}\nName the run to go on from with --from, or choose another --out."
+        ) from None
+    return source
+
+
 def base_of(folder: Path | None, settings: RunSettings, source: Start | None) -> Base | None:
     """Return what a run adds to: what its start learnt, or what it has itself where it goes on.
 
@@ -157,11 +188,11 @@ def begin(
     if (folder / LAST).exists():
         go_on(folder, settings, prepared, state)
     else:
-        if source is not None:
+        make(folder)
+        if source is not None:  # First, so that a killed run never looks like one without a start.
             source.take_over(state, settings)
-        start(folder, settings, prepared.statistics)
-        if source is not None:
             source.keep(folder, state, settings, prepared.statistics)
+        start(folder, settings, prepared.statistics)
     told = started(folder)
     if told is not None:
         prepared.summary["start"] = told

@@ -2,8 +2,9 @@
 
 Nothing is measured on rows that a model trained, stopped or was tuned on. The run's training rows,
 in the order of the log, are cut once more: each model first trains on the earlier part and stops
-by the later one, which is as long as the valid rows; it then trains from its start on all of them
-for as many epochs, each target's own parts too, without looking, and is measured on the valid rows.
+by the later one, which is as long as the valid rows, and half of the training rows at most; it then
+trains from its start on all of them for as many epochs, each target's own parts too, without
+looking, and is measured on the valid rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -120,12 +121,13 @@ class Trainer:
     """Trains models of one log, each stopped on rows before those that it is measured on."""
 
     def __init__(self, prepared: Prepared) -> None:
-        cut = max(len(prepared.train) - len(prepared.valid), 1)
+        rows = len(prepared.train)
+        cut = max(rows - len(prepared.valid), (rows + 1) // 2)
         self.prepared = prepared
         self.inner = replace(
             prepared,
             train=prepared.train.part(0, cut),
-            valid=prepared.train.part(cut, len(prepared.train)),
+            valid=prepared.train.part(cut, rows),
         )
 
     def stop(self, settings: RunSettings, rename: Mapping[str, str]) -> Stop:

@@ -1,5 +1,6 @@
 """A run: one training, kept in a folder, and what can be done with it afterwards."""
 
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -44,6 +45,9 @@ from trimtab.training.passes import make_room
 from trimtab.training.progress import Progress, Silent
 from trimtab.training.report import contents
 from trimtab.training.steer import Steering
+
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
+"""Names of the devices that a run may compute on."""
 
 
 class Run:
@@ -219,21 +223,23 @@ def train(
     """
     settings = _settings(settings)
     device = device_of(settings)
-    if out is not None and not add:
-        refuse_taken(Path(out), resume=resume)
+    place = None if out is None else Path(out)
+    if place is not None:
+        refuse_taken(place, resume=resume, add=add)
     progress = progress or Silent()
     if settings.training.threads:
         torch.set_num_threads(settings.training.threads)
     progress.stage("reading and encoding the log")
-    source = None if start is None else growth.Start.of(_folder(start), settings)
-    base = growth.base_of(None if out is None else Path(out), settings, source)
+    named = None if start is None else _folder(start)
+    source = growth.source_of(named, place, settings)
+    base = growth.base_of(place, settings, source)
     prepared = prepare(replace(settings.plan(), base=base), frame)
     known = source.settings.targets if source else settings.targets if base else ()
     require_learnable(settings, prepared, known)
     state = build_state(settings, prepared, device)
-    folder = Path(out or tempfile.mkdtemp(prefix="trimtab-"))
-    for place in (folder, folder / FRONT):
-        atomic.sweep(place)
+    folder = place or Path(tempfile.mkdtemp(prefix="trimtab-"))
+    for swept in (folder, folder / FRONT):
+        atomic.sweep(swept)
     with whole(folder):
         growth.begin(folder, settings, prepared, state, source)
         progress.start(settings, prepared, state)
@@ -262,6 +268,8 @@ def device_of(settings: RunSettings) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if not _DEVICE.fullmatch(wanted):  # PyTorch has more that nothing can be trained on: meta.
+            raise RuntimeError
         return torch.empty(0, device=wanted).device
     except (RuntimeError, AssertionError):
         raise SettingsError(

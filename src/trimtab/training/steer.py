@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from trimtab.data.join import join
 from trimtab.data.read import as_frame, read
@@ -14,7 +15,7 @@ from trimtab.evaluation.predict import predict
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.formulas import Formula
 from trimtab.steering.formulas.base import parse
-from trimtab.steering.profiles import DEFAULT, Profiles, even
+from trimtab.steering.profiles import DEFAULT, FILE, Profiles, even
 from trimtab.steering.steered import Steered
 from trimtab.steering.weights import parse_weights
 
@@ -39,8 +40,7 @@ class Steering:
         if labelled:
             found = Candidates.of(self.run.evaluation(data), self.units)
         else:
-            rows = read(str(data)) if isinstance(data, str | Path) else as_frame(data)
-            rows = join(rows, self.run.settings.data.join)
+            rows = join(self.table(data), self.run.settings.data.join, self.run.settings.plan().ids)
             user = user if user in rows.columns else None
             columns = self.run.statistics.columns(rows, {}, {}, user)
             predictions = predict(self.run.model, columns, self.run.calibration)
@@ -48,6 +48,12 @@ class Steering:
                 self.run.model, columns, predictions, units=self.units, labels={}
             )
         return found if user else replace(found, group=np.zeros(len(found), dtype=np.int64))
+
+    def table(self, data: Any) -> pl.DataFrame:
+        """Return a frame, or the rows of a file, read as those that the run was trained on."""
+        if isinstance(data, str | Path):
+            return read(str(data), self.run.settings.plan().ids)
+        return as_frame(data)
 
     def weights(self, text: str) -> Formula:
         """Return the formula of weights as text, such as ``click=1,play/min=2``."""
@@ -81,7 +87,7 @@ class Steering:
         profiles = Profiles.load(self.run.folder)
         name = name or profiles.current
         if name != DEFAULT or name in profiles.named:
-            return profiles[name]
+            return self.formula(profiles[name].model_dump(), f"{FILE}: {name}")
         try:
             return even(self.candidates())
         except DataError:

@@ -49,6 +49,13 @@ class Request:
         if self.keep is not None and self.maximise is None:
             raise InputError("--keep needs --maximise, the target to have the most of.")
 
+    def refuse_all(self) -> None:
+        """Raise ``InputError`` where anything is asked for: a verification is of the run itself."""
+        options = ("weights", "formula", "profile", "against", "search", "maximise", "keep", "save")
+        given = [f"--{n}" for n in (*options, "data", "page") if getattr(self, n)]
+        if given:
+            raise InputError(f"{', '.join(given)} do not go with --verify; give it alone.")
+
     def targets(self) -> list[str]:
         """Return the targets of the front that is asked for."""
         return [name.strip() for name in (self.search or "").split(",")]
@@ -112,13 +119,16 @@ def steer(run: "Run", request: Request) -> dict[str, Any]:
         against = current if request.against or formula != current else None
         found = effect(rows, formula, against, k=request.k)
     found |= {"against_profile": request.against or profiles.current, "saved": None, "page": None}
+    saves = request.save is not None and formula is not None
     if request.save is not None and formula is not None:
-        profiles.with_profile(request.save, formula).save(run.folder)
-        found["saved"] = request.save
+        profiles = profiles.with_profile(request.save, formula)
     if request.page:
         path, shown = run.folder / PAGE, formula or current
         write(rows, path, title=str(run.folder), formula=shown, profiles=profiles.named)
         found["page"] = str(path)
+    if saves:  # Last: where the page refuses the formula, it is not current either.
+        profiles.save(run.folder)
+        found["saved"] = request.save
     return found
 
 

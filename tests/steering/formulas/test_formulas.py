@@ -68,6 +68,14 @@ def test_a_product_of_targets(rows: Candidates) -> None:
     assert found == [0.1, 1.0, 1.5, 6.0, 9.0, 0.0]
 
 
+def test_a_product_is_one_however_it_is_written(rows: Candidates) -> None:
+    inside = {"like*click": 0}
+    found = score(rows, "additive", weights={"click * like": 100}, scenes={"cover": inside})
+    assert found == [0.1, 1.0, 0.0, 0.0, 9.0, 0.0]
+    with pytest.raises(InputError, match="'click \\* like' is weighed twice"):
+        score(rows, "additive", weights={"click*like": 1, "like * click": 2})
+
+
 def test_a_scene_has_its_own_weights(rows: Candidates) -> None:
     found = score(rows, "additive", weights={"click": 1}, scenes={"cover": {"click": 0, "like": 1}})
     assert found == [0.1, 0.5, 0.05, 0.3, 0.9, 0.4]

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,18 @@ def opening(chromium: Any, file: Path) -> Iterator[Callable[[int], Opened]]:
     for page in pages:
         page.close()
     assert not [one for one in problems if not one.startswith(("file:", "blob:"))]
+
+
+@pytest.fixture
+def staged(chromium: Any, tmp_path: Path, now: Formula) -> Iterator[tuple[Candidates, Opened]]:
+    """Open the page of a run whose rows pass through stages: no scene tells them apart."""
+    every = candidates()
+    rows = replace(every, scenes=(), scene=np.zeros_like(every.scene))
+    write(rows, tmp_path / "steering.html", title="runs/demo", formula=now)
+    page = chromium.new_page()
+    page.goto((tmp_path / "steering.html").as_uri())
+    yield rows, Opened(page)
+    page.close()
 
 
 @pytest.fixture

@@ -129,3 +129,14 @@ def test_a_dot_of_the_chart(opened: Any, given: dict[str, Any]) -> None:
         for mark in (f"[data-tried='{which}']", "circle.chosen")
     )
     np.testing.assert_allclose(chosen, dot, atol=0.2)
+
+
+def test_a_run_of_stages_has_no_scenes_to_tell_apart(
+    staged: tuple[Candidates, Any], now: Formula
+) -> None:
+    rows, opened = staged
+    for name in ("click", "like"):
+        known = ~np.isnan(rows.labels[name])
+        expected = auc(rows.labels[name][known], now.score(rows)[known])
+        assert opened.table()[name]["utility"][0] == pytest.approx(expected, abs=1e-3)
+        assert abs(expected - 0.5) > 0.05

@@ -157,6 +157,14 @@ def test_one_long_list_is_thinned() -> None:
     assert (np.diff(sample.rows) > 0).all()
 
 
+def test_one_long_list_leaves_the_others_in() -> None:
+    rows = candidates(600)
+    rows.group[:200] = 1000
+    sample = Sample.of(rows, ["click"], 120)
+    assert 100 < len(sample.rows) <= 120
+    assert not (sample.candidates.group == 1000).any()
+
+
 def test_rows_without_any_label_are_left_out() -> None:
     rows = candidates(60)
     for label in rows.labels.values():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, FiniteFloat, PositiveFloat, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, field_validator, model_validator
 
 from trimtab.errors import nearest
 from trimtab.settings import Settings
@@ -50,6 +50,18 @@ class Additive(Formula):
     """Prediction, or product of predictions, to what a unit of it is worth."""
     scenes: dict[str, dict[str, Weight]] = {}
     """Scene to weights that replace the others there."""
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _spelled(cls, weights: Any) -> Any:
+        return spelled(weights)
+
+    @field_validator("scenes", mode="before")
+    @classmethod
+    def _spelled_inside(cls, scenes: Any) -> Any:
+        if not hasattr(scenes, "items"):
+            return scenes
+        return {scene: spelled(weights) for scene, weights in scenes.items()}
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> "Additive":
@@ -112,6 +124,25 @@ class Additive(Formula):
             here = candidates.scene == candidates.scenes.index(scene)
             score = np.where(here, total(self.weights | weights), score)
         return score
+
+
+def spelled(weights: Any) -> Any:
+    """Write each product in one way, so that a scene's weight replaces that of the same product.
+
+    Raises
+    ------
+    ValueError
+        When a product is weighed twice.
+    """
+    if not hasattr(weights, "items"):
+        return weights
+    found: dict[Any, Any] = {}
+    for key, weight in weights.items():
+        once = " * ".join(sorted(_factors(key))) if hasattr(key, "split") else key
+        if once in found:
+            raise ValueError(f"{once!r} is weighed twice")
+        found[once] = weight
+    return found
 
 
 def _factors(key: str) -> list[str]:

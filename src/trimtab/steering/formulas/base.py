@@ -1,7 +1,8 @@
 """What every fusion formula is: data that says how predictions become one score."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,20 @@ class Formula(Settings, ABC):
     def linear(self, units: Mapping[str, str]) -> dict[str, float] | None:
         """Return prediction to weight in its own unit, where the formula is just their sum."""
         return None
+
+    def unwanted(self, candidates: Candidates, names: Sequence[str]) -> list[str]:
+        """Return the predictions of which more, on every row alike, lowers the score on the whole.
+
+        Asked of the formula itself, whatever its kind: each prediction is raised by a hundredth.
+        """
+
+        def total(predictions: Mapping[str, Floats]) -> float:
+            with np.errstate(all="ignore"):
+                return float(self.raw(replace(candidates, predictions=predictions)).sum())
+
+        before, known = total(candidates.predictions), candidates.predictions
+        more = {n: dict(known) | {n: known[n] * 1.01} for n in names if n in self.targets()}
+        return [name for name, raised in more.items() if total(raised) < before]
 
     def problems(self, units: Mapping[str, str], scenes: tuple[str, ...]) -> list[str]:
         """Return what does not fit the targets of a run, a line a problem.

@@ -1,5 +1,6 @@
 """The formula ``rank``: a weighted sum of reciprocal ranks."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,10 @@ class Rank(Formula):
     def targets(self) -> list[str]:
         """Return the predictions that are ranked."""
         return list(self.weights)
+
+    def unwanted(self, candidates: Candidates, names: Sequence[str]) -> list[str]:
+        """Return those with a weight below 0: ranks do not change where all predictions rise."""
+        return [name for name in names if self.weights.get(name, 0) < 0]
 
     def raw(self, candidates: Candidates) -> Floats:
         """Return the sum of every row."""

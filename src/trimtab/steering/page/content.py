@@ -41,7 +41,7 @@ def content(
         "top": TOP,
         "first": first,
         "colours": COLOURS,
-        "scenes": list(candidates.scenes),
+        "scenes": list(candidates.scenes) or [""],  # With stages, none tells rows apart.
         "keys": [_key(terms, slot) for slot in range(len(terms.keys))],
         "targets": terms.targets,
         "terms": [_term(terms, term) for term in terms.terms],

@@ -37,7 +37,7 @@ class Sample:
 
     @classmethod
     def of(cls, candidates: Candidates, names: Iterable[str], most: int, seed: int = 0) -> "Sample":
-        """Draw whole lists, by seed, up to ``most`` rows; some rows where one list alone is longer.
+        """Draw whole lists, by seed, up to ``most`` rows; some rows where every list is longer.
 
         Parameters
         ----------
@@ -51,6 +51,7 @@ class Sample:
             1:
         ]
         drawn = random.permutation(len(sizes))
+        drawn = drawn[sizes[drawn] <= most]
         lists = drawn[np.cumsum(sizes[drawn]) <= most]
         rows = known[np.isin(code, lists)] if lists.size else random.choice(known, most, False)
         rows = rows[np.lexsort((rows, candidates.group[rows]))]
