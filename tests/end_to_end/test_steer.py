@@ -283,6 +283,9 @@ def test_the_page(finished: Any) -> None:
     assert "run/steering.html shows it" in answer.out
     page = Path("run/steering.html").read_text(encoding="utf-8")
     assert "<input" in page
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert [one["weight"] for one in data["start"]][:2] == [2, 5]
+    assert data["now"] != data["start"], "the default profile, until one is saved"
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 

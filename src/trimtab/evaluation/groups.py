@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from trimtab.data.read import files, read
+from trimtab.data.read import files, read, scan_parquet
 from trimtab.data.settings import JoinSettings
 from trimtab.data.statistics import Statistics
 from trimtab.errors import DataError
@@ -92,7 +92,7 @@ def _columns(table: str) -> Sequence[str]:
     try:
         path = files(table)[0]
         if path.suffix.lower() in (".parquet", ".pq"):
-            return list(pl.read_parquet_schema(path))
+            return list(scan_parquet(path).collect_schema())
         return read(str(path)).columns if path.stat().st_size <= _SMALL else []
     except (DataError, OSError, pl.exceptions.PolarsError):
         return []

@@ -123,8 +123,8 @@ def steer(run: "Run", request: Request) -> dict[str, Any]:
     if request.save is not None and formula is not None:
         profiles = profiles.with_profile(request.save, formula)
     if request.page:
-        path, shown = run.folder / PAGE, formula or current
-        write(rows, path, title=str(run.folder), formula=shown, profiles=profiles.named)
+        path, title = run.folder / PAGE, str(run.folder)
+        write(rows, path, title=title, formula=current, start=formula, profiles=profiles.named)
         found["page"] = str(path)
     if saves:  # Last: where the page refuses the formula, it is not current either.
         profiles.save(run.folder)

@@ -163,6 +163,16 @@ def opening(chromium: Any, file: Path) -> Iterator[Callable[[int], Opened]]:
 
 
 @pytest.fixture
+def asked(chromium: Any, tmp_path: Path, now: Formula, rich: Formula) -> Iterator[Opened]:
+    """Open the page of a formula that is not in use."""
+    write(candidates(), tmp_path / "steering.html", title="runs/demo", formula=now, start=rich)
+    page = chromium.new_page()
+    page.goto((tmp_path / "steering.html").as_uri())
+    yield Opened(page)
+    page.close()
+
+
+@pytest.fixture
 def staged(chromium: Any, tmp_path: Path, now: Formula) -> Iterator[tuple[Candidates, Opened]]:
     """Open the page of a run whose rows pass through stages: no scene tells them apart."""
     every = candidates()

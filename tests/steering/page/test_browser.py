@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from trimtab.steering.candidates import Candidates
+from trimtab.steering.formulas import Formula
 from trimtab.steering.formulas.base import parse
 from trimtab.steering.weights import parse_weights
 
@@ -19,6 +20,17 @@ def test_begins_with_the_weights_of_now(opened: Any) -> None:
     assert opened.page.get_attribute("[data-profile='']", "aria-pressed") == "true"
     assert "Move a slider" in opened.summary()
     assert opened.page.get_attribute("#slide2", "aria-valuetext") == "0.5 points a minute"
+
+
+def test_begins_with_the_weights_asked_for_beside_those_of_now(
+    asked: Any, opened: Any, rich: Formula
+) -> None:
+    assert asked.formula() == rich
+    assert asked.page.get_attribute("[data-profile='']", "aria-pressed") == "false"
+    before, after = asked.table()["click"]["utility"]
+    assert before == opened.table()["click"]["utility"][0] != after
+    asked.click("[data-profile='']")
+    assert asked.table()["click"]["utility"] == (before, before)
 
 
 def test_a_slider_changes_the_order_and_the_numbers(opened: Any) -> None:

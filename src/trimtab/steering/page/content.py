@@ -26,11 +26,12 @@ _UNITS = {"ms": "a millisecond", "s": "a second", "min": "a minute", "h": "an ho
 def content(
     candidates: Candidates,
     now: Additive,
+    start: Additive,
     profiles: Mapping[str, Additive],
     items: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Return what the page computes with; the same arguments give the same."""
-    terms = Terms(candidates, [now, *profiles.values()])
+    terms = Terms(candidates, [now, start, *profiles.values()])
     sample = Sample.of(candidates, terms.targets, ROWS)
     state = terms.state(now)
     predicted = dict.fromkeys(name for key in terms.keys for name in factors(key))
@@ -46,6 +47,7 @@ def content(
         "targets": terms.targets,
         "terms": [_term(terms, term) for term in terms.terms],
         "now": state,
+        "start": terms.state(start),
         "profiles": {name: terms.state(formula) for name, formula in profiles.items()},
         "sample": sample.packed(predicted, labelled),
         "tried": tried(sample, terms, state, count=_WEIGHTINGS).json(),

@@ -19,7 +19,7 @@ class Sliders {
   constructor(data, changed) {
     this.data = data;
     this.changed = changed;
-    this.state = copied(data.now);
+    this.state = copied(data.start);
     this.parts = data.terms.map((term, i) => this.bound(term, i));
     this.starts = [...document.querySelectorAll("[data-profile]")];
     for (const button of this.starts) {

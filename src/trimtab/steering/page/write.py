@@ -36,6 +36,7 @@ def write(
     *,
     title: str,
     formula: Formula,
+    start: Formula | None = None,
     profiles: Mapping[str, Formula] | None = None,
     items: Sequence[str] | None = None,
 ) -> None:
@@ -49,6 +50,9 @@ def write(
         The run, as one would name it on the command line.
     formula
         The one in use now, which every other is compared with.
+    start
+        The one that the sliders start from; that of now when left out. Where the page cannot show
+        that of now, this one stands for it.
     profiles
         Other formulas, to start from; those that are not additive are left out.
     items
@@ -61,7 +65,9 @@ def write(
     RunError
         When the file cannot be written.
     """
-    text = render(candidates, title=title, formula=formula, profiles=profiles, items=items)
+    text = render(
+        candidates, title=title, formula=formula, start=start, profiles=profiles, items=items
+    )
     atomic.write(Path(path), text)
 
 
@@ -70,22 +76,25 @@ def render(
     *,
     title: str,
     formula: Formula,
+    start: Formula | None = None,
     profiles: Mapping[str, Formula] | None = None,
     items: Sequence[str] | None = None,
 ) -> str:
     """Return the page as text; the same arguments give the same text."""
-    now = additive(formula)
-    if now is None:
+    asked = start or formula
+    first = additive(asked)
+    if first is None:
         raise InputError(
-            f"the steering page moves weights of additive formulas; this one is {formula.kind!r}."
+            f"the steering page moves weights of additive formulas; this one is {asked.kind!r}."
         )
+    now = additive(formula) or first
     if items is not None and len(items) != len(candidates):
         raise InputError(f"items: {len(items):,} texts for {len(candidates):,} rows.")
     others = {name: additive(other) for name, other in (profiles or {}).items()}
     named = {name: other for name, other in others.items() if other is not None}
-    for each in (now, *named.values()):
+    for each in (now, first, *named.values()):
         each.require(candidates.units, candidates.scenes)
-    data = content(candidates, now, named, items) | {"run": shlex.quote(title)}
+    data = content(candidates, now, first, named, items) | {"run": shlex.quote(title)}
     script = _script()
     return _template().render(
         data,
