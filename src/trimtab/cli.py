@@ -4,18 +4,19 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from trimtab import options
 from trimtab.atomic import beside, write
 from trimtab.errors import InputError, SlowerWarning, TrimtabError
+
+_usual = warnings.formatwarning
 
 app = typer.Typer(
     help="Train one ranker for every behaviour, and choose the weights between them afterwards.",
@@ -28,7 +29,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line: exit 0 done, 1 it failed, 2 the user's input was wrong."""
-    warnings.formatwarning = partial(_spelled, warnings.formatwarning)
+    warnings.formatwarning = _spelled
     try:
         app()
     except TrimtabError as error:
@@ -46,12 +47,16 @@ def main() -> None:
 
 
 def _spelled(
-    usual: Callable[..., str], message: Warning | str, category: type[Warning], *where: Any
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
 ) -> str:
     """Spell a warning of our own as errors are, and any other as usual."""
     if category is SlowerWarning:
         return f"trimtab: {message}\n"
-    return usual(message, category, *where)
+    return _usual(message, category, filename, lineno, line)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import trimtab
 from trimtab.errors import InputError
 from trimtab.evaluation import metrics
 from trimtab.steering.profiles import FILE
@@ -135,7 +136,10 @@ NONSENSE = [
     ("--maximise play --keep play=now", "'play' is named twice"),
     ("--maximise play --keep like=now,like=1", "--keep: 'like' is given twice"),
     ("--keep like=now", "--keep needs --maximise"),
-    ("--verify 1 --search click --save a", "--search, --save do not go with --verify"),
+    (
+        "--verify 1 --search click --save a",
+        "--verify is of the run itself; leave out --search and --save",
+    ),
     ("--formula none.json", "none.json: cannot be read: No such file"),
     ("--data none.parquet", "none.parquet: no such file"),
 ]
@@ -213,6 +217,21 @@ def test_ranking_in_python(finished: Any) -> None:
     assert (
         ranked["user"].unique(maintain_order=True).equals(frame["user"].unique(maintain_order=True))
     )
+
+
+def test_ranking_a_file_of_ids_as_they_are_written(tmp_path: Path) -> None:
+    items = [f"{i % 40:03}" for i in range(400)]
+    click = [int(int(item) % 3 == 0) for item in items]
+    log = pl.DataFrame({"item": ["guest", *items[1:]], "click": click})
+    settings = {"features": {"item": "id"}, "targets": {"click": "binary"}, "data": {"valid": 0.25}}
+    run = trimtab.train(settings | {"training": {"epochs": 2, "batch_rows": 64}}, log)
+    place = tmp_path / "candidates.csv"
+    pl.DataFrame({"item": items[:40]}).write_csv(place)
+    steered = run.steer(click=1)
+    ranked = steered.rank(place)
+    expected = dict(zip(items[:40], steered.score(place), strict=True))
+    assert dict(zip(ranked["item"], ranked["score"], strict=True)) == expected
+    assert len(set(expected.values())) > 2
 
 
 def test_a_frame_without_the_user_is_one_list(desk: Any) -> None:

@@ -70,6 +70,9 @@ def test_a_target_that_pays_in_one_scene_alone_gets_a_trunk_that_knows_the_scene
     assert one["because"].startswith("in scene cover (2,576 rows) sharing costs it 0.0242")
     (one,) = advise(case, SETTINGS | {"trunk": {"kind": "pepnet"}})
     assert one["setting"] == "scenes.weights.cover = 2"
+    weighed = {"trunk": {"kind": "pepnet"}, "scenes": {"weights": {"cover": 8}}}
+    (one,) = advise(case, SETTINGS | weighed)
+    assert one["setting"] == "scenes.weights.cover = 16"
     (one,) = advise(case, SETTINGS | {"scenes": {"stages": ["cover", "stream"]}})
     assert one["setting"] == "scenes.weights.cover = 2"
     case["targets"]["click"]["direction"] = -1
@@ -133,6 +136,8 @@ def test_conflict_in_the_trunk_and_in_the_towers() -> None:
     split = copy.deepcopy(SETTINGS)
     split["trunk"]["kind"] = "ple"
     assert settings_of(found(gradients=parts), split) == ['targets.like.task = "like"']
+    split["targets"]["like"]["task"] = "like"
+    assert 'targets.like.task = "like"' not in settings_of(found(gradients=parts), split)
 
 
 def test_dead_experts() -> None:

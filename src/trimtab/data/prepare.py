@@ -68,10 +68,15 @@ def prepare(plan: DataPlan, frame: Any = None) -> Prepared:
     return _from_cache(plan, place) or fill(plan, place)
 
 
+def table(plan: DataPlan, frame: Any) -> pl.DataFrame:
+    """Return a frame, or the rows of a file, read as the log is."""
+    return read(str(frame), plan.ids) if isinstance(frame, str | Path) else as_frame(frame)
+
+
 def encode_rows(plan: DataPlan, statistics: Statistics, frame: Any, *, labelled: bool) -> Columns:
     """Encode new rows (a frame or a path) with what a run learnt; labels only where asked."""
     data = plan.data
-    rows = read(str(frame), plan.ids) if isinstance(frame, str | Path) else as_frame(frame)
+    rows = table(plan, frame)
     if labelled:
         rows, _ = raw_rows(data, rows, plan.ids)
         age = _age(plan, rows, log=rows)

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from trimtab.data.join import join
-from trimtab.data.read import as_frame, read
+from trimtab.data.prepare import table
 from trimtab.errors import DataError, InputError
 from trimtab.evaluation.predict import predict
 from trimtab.steering.candidates import Candidates
@@ -51,9 +50,7 @@ class Steering:
 
     def table(self, data: Any) -> pl.DataFrame:
         """Return a frame, or the rows of a file, read as those that the run was trained on."""
-        if isinstance(data, str | Path):
-            return read(str(data), self.run.settings.plan().ids)
-        return as_frame(data)
+        return table(self.run.settings.plan(), data)
 
     def weights(self, text: str) -> Formula:
         """Return the formula of weights as text, such as ``click=1,play/min=2``."""

@@ -54,7 +54,7 @@ class Request:
         options = ("weights", "formula", "profile", "against", "search", "maximise", "keep", "save")
         given = [f"--{n}" for n in (*options, "data", "page") if getattr(self, n)]
         if given:
-            raise InputError(f"{', '.join(given)} do not go with --verify; give it alone.")
+            raise InputError(f"--verify is of the run itself; leave out {' and '.join(given)}.")
 
     def targets(self) -> list[str]:
         """Return the targets of the front that is asked for."""
@@ -119,16 +119,14 @@ def steer(run: "Run", request: Request) -> dict[str, Any]:
         against = current if request.against or formula != current else None
         found = effect(rows, formula, against, k=request.k)
     found |= {"against_profile": request.against or profiles.current, "saved": None, "page": None}
-    saves = request.save is not None and formula is not None
     if request.save is not None and formula is not None:
-        profiles = profiles.with_profile(request.save, formula)
+        profiles, found["saved"] = profiles.with_profile(request.save, formula), request.save
     if request.page:
         path, title = run.folder / PAGE, str(run.folder)
         write(rows, path, title=title, formula=current, start=formula, profiles=profiles.named)
         found["page"] = str(path)
-    if saves:  # Last: where the page refuses the formula, it is not current either.
+    if found["saved"]:  # Last: where the page refuses the formula, it is not current either.
         profiles.save(run.folder)
-        found["saved"] = request.save
     return found
 
 

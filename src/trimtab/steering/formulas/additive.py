@@ -54,14 +54,14 @@ class Additive(Formula):
     @field_validator("weights", mode="before")
     @classmethod
     def _spelled(cls, weights: Any) -> Any:
-        return spelled(weights)
+        return _once(weights)
 
     @field_validator("scenes", mode="before")
     @classmethod
     def _spelled_inside(cls, scenes: Any) -> Any:
         if not hasattr(scenes, "items"):
             return scenes
-        return {scene: spelled(weights) for scene, weights in scenes.items()}
+        return {scene: _once(weights) for scene, weights in scenes.items()}
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> "Additive":
@@ -126,7 +126,7 @@ class Additive(Formula):
         return score
 
 
-def spelled(weights: Any) -> Any:
+def _once(weights: Any) -> Any:
     """Write each product in one way, so that a scene's weight replaces that of the same product.
 
     Raises
