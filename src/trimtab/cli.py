@@ -229,6 +229,7 @@ def compare(
 def seesaw(
     run: options.RunFolder,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each target.")] = 1,
+    data: options.Rows = None,
     as_json: options.Json = False,
 ) -> None:
     """Train each target alone, and say for each whether sharing helps it, and why."""
@@ -237,7 +238,7 @@ def seesaw(
     from trimtab.training.trainings import Trainings, print_seesaw
 
     with _stoppable("the same command goes on"), Trainings() as progress:
-        found = compare_all(Run.load(run), seeds=seeds, progress=progress)
+        found = compare_all(Run.load(run), seeds=seeds, data=data, progress=progress)
     if as_json:
         print(json.dumps(found))
         return

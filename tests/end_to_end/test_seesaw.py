@@ -12,6 +12,7 @@ def test_the_command(finished: Any) -> None:
     table, *_ = answer.out.split("\n\n")
     assert table.split()[:5] == ["target", "single", "shared", "difference", "95"]
     assert "One training of each model" in answer.out
+    assert "The same rows chose when each model was at its best" in answer.out
     assert "run/seesaw.html shows it" in answer.out
     assert max(map(len, answer.out.splitlines())) <= 80
     assert Path("run/seesaw.html").exists()

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from trimtab.evaluation.intervals import UserBootstrap
 from trimtab.evaluation.metrics import auc, xauc
-from trimtab.evaluation.seesaw import MEANINGS, Rivals, compare_rivals, sentence
+from trimtab.evaluation.seesaw import (
+    MEANINGS,
+    Rivals,
+    compare_rivals,
+    meaning,
+    no_advice,
+    sentence,
+)
 
 ROWS = 1500
 Values = NDArray[np.float32]
@@ -142,5 +149,28 @@ def test_missing_labels_are_left_out() -> None:
 
 def test_the_sentence() -> None:
     sides = {"a": 1, "b": -1, "c": 0, "d": 1}
-    targets = {name: {"direction": side} for name, side in sides.items()}
+    targets = {name: {"direction": side, "p_holm": 0.5} for name, side in sides.items()}
     assert sentence(targets) == "Better: a, d. Worse: b. The same within chance: c."
+    assert meaning({"verdict": "seesaw", "targets": targets}) == MEANINGS["seesaw"]
+    assert no_advice({"targets": targets}).endswith("there is nothing to mend.")
+
+
+def test_what_cannot_be_judged_is_not_the_same() -> None:
+    one = rivals(1.0, 1.2, users=np.zeros(ROWS, dtype=np.int64))
+    found = compare_rivals({"click": one}, {})
+    assert found["targets"]["click"]["interval"] == [None, None]
+    assert sentence(found["targets"]) == "Not known, as these rows say too little: click."
+    assert meaning(found) == "Nothing can be judged on these rows."
+    assert no_advice(found) == "No target that could be judged is worse for sharing."
+
+
+def test_scenes_are_one_family() -> None:
+    case, rows = rivals(1.0, 1.1), np.ones(ROWS, dtype=bool)
+    alone = compare_rivals({"a": case}, {"x": (rows, ["a"])})["scenes"]["x"]
+    assert (alone["verdict"], alone["targets"]["a"]["p_holm"]) == (
+        "gain",
+        alone["targets"]["a"]["p"],
+    )
+    many = compare_rivals({"a": case}, {str(i): (rows, ["a"]) for i in range(50)})
+    assert {scene["verdict"] for scene in many["scenes"].values()} == {"none"}
+    assert many["targets"]["a"]["direction"] == 1

@@ -52,8 +52,16 @@ def test_several_seeds_and_scenes() -> None:
     assert "One training" not in page
     assert "Means over 2 seeds" in page
     assert "cover: gain" in page
-    assert "Nothing: no target is significantly worse" in page
+    assert "No target is worse for sharing" in page
     assert page.count('class="seed"') == 4
+
+
+def test_rows_that_chose_nothing() -> None:
+    assert "The same rows chose" in render(found())
+    page = render(found(data="later.parquet"))
+    assert "The same rows chose" not in page
+    assert "rows of later.parquet" in page
+    assert "--data later.parquet" in page
 
 
 def test_experts_and_gates() -> None:

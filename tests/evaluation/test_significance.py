@@ -114,7 +114,7 @@ def test_students_t_with_all_freedom_is_normal() -> None:
 
 def test_one_seed_knows_the_users_only() -> None:
     draws = np.random.default_rng(0).normal(0.01, 0.004, size=200)
-    found = over_seeds(np.array([0.012]), draws)
+    found = over_seeds(np.array([0.012]), draws, users=1000)
     reach = stats.t.ppf(0.975, 199) * draws.std(ddof=1)
     assert found.difference == 0.012
     np.testing.assert_allclose([found.low, found.high], [0.012 - reach, 0.012 + reach], rtol=1e-6)
@@ -124,7 +124,7 @@ def test_one_seed_knows_the_users_only() -> None:
 def test_seeds_and_users_add_up() -> None:
     draws = np.array([0.0, 0.02] * 100)
     seeds = np.array([0.00, 0.01, 0.03])
-    found = over_seeds(seeds, draws)
+    found = over_seeds(seeds, draws, users=1000)
     users, trainings = draws.var(ddof=1), seeds.var(ddof=1) / 3
     both = users + trainings
     freedom = both**2 / (users**2 / 199 + trainings**2 / 2)
@@ -133,23 +133,40 @@ def test_seeds_and_users_add_up() -> None:
     np.testing.assert_allclose([found.low, found.high], [mean - reach, mean + reach], rtol=1e-6)
 
 
+def test_a_false_alarm_is_no_likelier_with_few_users() -> None:
+    random = np.random.default_rng(1)
+    alarms = []
+    for _ in range(2000):
+        values = random.normal(size=5)
+        drawn = random.poisson(1, size=(200, 5)).clip(min=[1, 0, 0, 0, 0])
+        draws = (drawn * values).sum(1) / drawn.sum(1)
+        alarms.append(over_seeds(np.array([values.mean()]), draws, users=5).p < 0.05)
+    assert np.mean(alarms) < 0.09
+
+
+def test_one_user_says_nothing() -> None:
+    found = over_seeds(np.array([0.1]), np.full(200, 0.1), users=1)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p)
+
+
 def test_intervals_and_chances_say_the_same() -> None:
     random = np.random.default_rng(2)
     for _ in range(50):
         seeds, draws = random.normal(0.5, 1, 4), random.normal(0, 0.4, 100)
-        found = over_seeds(seeds, draws)
+        found = over_seeds(seeds, draws, users=1000)
         assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
 
 
 def test_equal_models_do_not_differ() -> None:
-    assert over_seeds(np.zeros(3), np.zeros(100)) == (0.0, 0.0, 0.0, 1.0)
+    assert over_seeds(np.zeros(3), np.zeros(100), users=1000) == (0.0, 0.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("defined", [0, 1, 80])
 def test_few_defined_resamples_say_nothing(defined: int) -> None:
     draws = np.full(100, np.nan)
     draws[:defined] = 0.1
-    found = over_seeds(np.array([0.1]), draws)
+    found = over_seeds(np.array([0.1]), draws, users=1000)
     assert found.difference == 0.1
     assert math.isnan(found.low)
     assert math.isnan(found.p)

@@ -63,6 +63,13 @@ def test_a_quantity_keeps_the_step_before_it_which_is_learnt_directly() -> None:
     assert list(Alone.of(settings(), "dwell").targets) == ["dwell"]
 
 
+def test_the_entire_space_of_a_funnel_is_left_out() -> None:
+    ips = TARGETS | {"click": TARGETS["click"] | {"entire_space": "ips"}}
+    for name in TARGETS:
+        targets = Alone.of(parse({"features": {"user": "id"}, "targets": ips}), name).targets
+        assert "click" not in targets or targets["click"].entire_space == "esmm"
+
+
 def test_a_blend_keeps_the_labels_of_its_behaviours() -> None:
     alone = Alone.of(settings(), "engage")
     assert {n: (t.given, t.weight) for n, t in alone.targets.items()} == {

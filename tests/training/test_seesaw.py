@@ -147,6 +147,22 @@ def test_one_seed_of_the_two(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "p_delong" in click
 
 
+def test_other_rows(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_training(monkeypatch)
+    later = place / "later.parquet"
+    log().tail(200).write_parquet(later)
+    run = Run.load(place / "run")
+    content = seesaw(run, seeds=2, data=later)
+    assert (content["data"], content["rows"]) == (str(later), 200)
+    own, alone = run.evaluation(later), Run.load(place / "run" / "seesaw" / "click" / "seed-3")
+    label = own.labels["click"]
+    single = auc(label, alone.evaluation(later).predictions["click"])
+    difference = content["targets"]["click"]["seeds_differences"][0]
+    assert difference == pytest.approx(auc(label, own.predictions["click"]) - single)
+    with pytest.raises(InputError, match="none.parquet: no such file"):
+        seesaw(run, seeds=2, data="none.parquet")
+
+
 @pytest.mark.parametrize("harm", ["model.safetensors", "settings.json", "statistics.json", "all"])
 def test_a_damaged_single_model_is_trained_anew(place: Path, harm: str) -> None:
     before = found(place)

@@ -32,6 +32,12 @@ ONE_SEED = (
     "One training of each model: the intervals say how sure one may be of these very models on "
     "other users, and nothing of what another seed would change. Use --seeds 3 or more for both."
 )
+CHOSEN_HERE = (
+    "The same rows chose when each model was at its best, a single model for its target alone: "
+    "where tables start anew that favours it, on rare targets by more than an interval says. Use "
+    "--data FILE to compare on later rows, which chose nothing."
+)
+"""What is said where the rows compared on are the valid ones."""
 Found = dict[str, Any]
 Mask = NDArray[np.bool_]
 
@@ -58,12 +64,29 @@ class Rivals:
 
 
 def sentence(targets: Mapping[str, Found]) -> str:
-    """Say which targets sharing makes better, worse or neither."""
+    """Say which targets sharing makes better, worse or neither, and which cannot be judged."""
+    judged = {name: one for name, one in targets.items() if one["p_holm"] is not None}
     told = []
     for side, words in ((1, "Better"), (-1, "Worse"), (0, "The same within chance")):
-        names = [name for name, one in targets.items() if one["direction"] == side]
+        names = [name for name, one in judged.items() if one["direction"] == side]
         told += [f"{words}: {', '.join(names)}."] if names else []
+    unknown = [name for name in targets if name not in judged]
+    told += [f"Not known, as these rows say too little: {', '.join(unknown)}."] if unknown else []
     return " ".join(told)
+
+
+def meaning(found: Mapping[str, Any]) -> str:
+    """Say what the verdict means; of rows that say nothing, that they do not."""
+    if all(one["p_holm"] is None for one in found["targets"].values()):
+        return "Nothing can be judged on these rows."
+    return MEANINGS[found["verdict"]]
+
+
+def no_advice(found: Mapping[str, Any]) -> str:
+    """Say why nothing is advised."""
+    if all(one["p_holm"] is not None for one in found["targets"].values()):
+        return "No target is worse for sharing; there is nothing to mend."
+    return "No target that could be judged is worse for sharing."
 
 
 def compare_rivals(
@@ -80,42 +103,52 @@ def compare_rivals(
     -------
     dict
         ``{"rows": .., "seeds": .., "verdict": .., "targets": {..}, "scenes": {..}}``. Whether a
-        difference is significant (``direction``) is judged by Holm's p over the targets; the
-        intervals are each target's own.
+        difference is significant (``direction``) is judged by Holm's p over the targets, in scenes
+        over the targets of all scenes; the intervals are each target's own.
     """
     some = next(iter(targets.values()))
     everything = np.ones(len(some.label), dtype=bool)
+    whole = {"": _group(targets, everything)}
     inside = {
         scene: _group({name: targets[name] for name in names}, rows)
         for scene, (rows, names) in scenes.items()
     }
-    whole = _group(targets, everything)
-    return finite({"seeds": len(some.shared), "level": LEVEL, **whole, "scenes": inside})
+    _judge(whole)
+    _judge(inside)
+    return finite({"seeds": len(some.shared), "level": LEVEL, **whole[""], "scenes": inside})
 
 
 def _group(targets: Mapping[str, Rivals], rows: Mask) -> Found:
-    """Compare some targets on some rows; they are one family of tests."""
+    """Compare some targets on some rows."""
     found = {name: _target(rivals, rows) for name, rivals in targets.items()}
-    adjusted = holm({name: one["p"] for name, one in found.items()})
-    for name, one in found.items():
-        one["p_holm"] = adjusted[name]
-        one["direction"] = direction(one["difference"], adjusted[name])
-    sides = [one["direction"] for one in found.values()]
-    return {"rows": int(rows.sum()), "verdict": verdict(sides), "targets": found}
+    return {"rows": int(rows.sum()), "targets": found}
+
+
+def _judge(groups: Mapping[str, Found]) -> None:
+    """Give groups their verdicts; all their targets are one family of tests."""
+    every = [(group, name) for group in groups for name in groups[group]["targets"]]
+    adjusted = holm({at: groups[at[0]]["targets"][at[1]]["p"] for at in every})
+    for group, name in every:
+        one = groups[group]["targets"][name]
+        one["p_holm"] = adjusted[group, name]
+        one["direction"] = direction(one["difference"], adjusted[group, name])
+    for found in groups.values():
+        found["verdict"] = verdict(one["direction"] for one in found["targets"].values())
 
 
 def _target(rivals: Rivals, rows: Mask) -> Found:
     rows = rows & ~np.isnan(rivals.label)
     label, users = rivals.label[rows], UserBootstrap(rivals.users[rows])
     measure = MEASURES[rivals.measure]
-    metric = measure.metrics[measure.ranking]
+    estimate = measure.metrics[measure.ranking].estimate
     values, draws = {}, {}
     for side in ("single", "shared"):
-        columns = [prediction[rows] for prediction in getattr(rivals, side)]
-        values[side] = np.array([metric.value(label, column, users) for column in columns])
-        draws[side] = np.mean([metric.resampled(label, column, users) for column in columns], 0)
+        found = [estimate(label, column[rows], users) for column in getattr(rivals, side)]
+        values[side] = np.array([one.value() for one in found])
+        draws[side] = np.mean([one.resampled() for one in found], 0)
     differences = values["shared"] - values["single"]
-    outcome = over_seeds(differences, draws["shared"] - draws["single"])
+    different = len(np.unique(rivals.users[rows]))
+    outcome = over_seeds(differences, draws["shared"] - draws["single"], users=different)
     one_seed = len(differences) == 1
     return {
         "metric": measure.ranking,

@@ -14,7 +14,14 @@ from markupsafe import Markup
 
 from trimtab import atomic
 from trimtab.evaluation.charts import Axis, element, finite, spelled
-from trimtab.evaluation.seesaw import MEANINGS, ONE_SEED, SIDES, sentence
+from trimtab.evaluation.seesaw import (
+    CHOSEN_HERE,
+    ONE_SEED,
+    SIDES,
+    meaning,
+    no_advice,
+    sentence,
+)
 
 Found = Mapping[str, Any]
 
@@ -74,7 +81,8 @@ def _view(found: Found) -> dict[str, Any]:
         for name, scene in (found.get("scenes") or {}).items()
     ]
     return {
-        **found, "sides": SIDES, "metrics": METRICS, "meanings": MEANINGS, "one_seed": ONE_SEED,
+        **found, "sides": SIDES, "metrics": METRICS, "meaning": meaning(found),
+        "one_seed": ONE_SEED, "chosen_here": CHOSEN_HERE, "no_advice": no_advice(found),
         "chart": differences_chart(targets, "all rows"), "scenes": scenes,
         "lead": sentence(targets), "used": {one["metric"] for one in targets.values()},
         "gates": _gates(why.get("experts") or {}),

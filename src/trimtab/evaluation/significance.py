@@ -1,14 +1,15 @@
 """Which differences are beyond chance: DeLong's test, Student's t, Holm's correction, verdicts."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from trimtab.evaluation.metrics import Floats, Rows, observed
 
+Test = TypeVar("Test", bound=Hashable)
 LEVEL = 0.95
 """Share of the chance within an interval; 1 - it is the chance of a false alarm."""
 
@@ -64,12 +65,14 @@ def _midranks(values: Rows) -> Floats:
     return middle[place]
 
 
-def over_seeds(differences: Floats, draws: Floats, level: float = LEVEL) -> Paired:
+def over_seeds(differences: Floats, draws: Floats, *, users: int, level: float = LEVEL) -> Paired:
     """Return the mean over seeds of a paired difference, with an interval.
 
     Its variance is that over users, of ``draws``, plus that over seeds, of ``differences`` over
-    their number; a single seed says nothing of the latter, which then is left out. The interval is
-    Student's, with the degrees of freedom of such a sum (Satterthwaite, Biometrics Bulletin 1946).
+    their number; a single seed says nothing of the latter, which then is left out. What users and
+    seeds do together is in both, so that several seeds make the interval too wide, not too narrow.
+    It is Student's, with the degrees of freedom of such a sum (Satterthwaite, Biometrics Bulletin
+    1946).
 
     Parameters
     ----------
@@ -77,19 +80,21 @@ def over_seeds(differences: Floats, draws: Floats, level: float = LEVEL) -> Pair
         One a seed.
     draws
         The difference averaged over seeds in each resample of the users; NaN where undefined.
+    users
+        Different users that were drawn from: few of them say little of their variance.
     """
     defined, seeds = draws[~np.isnan(draws)], len(differences)
-    mean = float(differences.mean())
-    if len(defined) < max(2, 0.9 * len(draws)) or math.isnan(mean):
+    mean, freedom = float(differences.mean()), min(len(defined), users) - 1
+    if freedom < 1 or len(defined) < 0.9 * len(draws) or math.isnan(mean):
         return Paired(mean, math.nan, math.nan, math.nan)
-    variances = [(float(defined.var(ddof=1)), len(defined) - 1)]
+    variances = [(float(defined.var(ddof=1)), freedom)]
     if seeds > 1:
         variances.append((float(differences.var(ddof=1)) / seeds, seeds - 1))
     variance = sum(part for part, _ in variances)
-    below = sum(part**2 / freedom for part, freedom in variances)
-    freedom = variance**2 / below if below > 0 else math.inf
-    reach = quantile(level, freedom) * math.sqrt(variance)
-    return Paired(mean, mean - reach, mean + reach, _two_sided(mean, variance, freedom))
+    below = sum(part**2 / of_part for part, of_part in variances)
+    of_sum = variance**2 / below if below > 0 else math.inf
+    reach = quantile(level, of_sum) * math.sqrt(variance)
+    return Paired(mean, mean - reach, mean + reach, _two_sided(mean, variance, of_sum))
 
 
 def _two_sided(difference: float, variance: float, freedom: float) -> float:
@@ -131,7 +136,7 @@ def quantile(level: float, freedom: float) -> float:
     return high
 
 
-def holm(p: Mapping[str, float]) -> dict[str, float]:
+def holm(p: Mapping[Test, float]) -> dict[Test, float]:
     """Return p-values that many tests may be judged by, as if each were alone.
 
     The smallest of m is multiplied by m, the next by m - 1, and none is less than the one before

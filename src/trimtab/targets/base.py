@@ -139,6 +139,10 @@ class TargetSettings(Settings, ABC):
     def build(self, name: str, targets: Mapping[str, "TargetSettings"]) -> Target:
         """Build the target."""
 
+    def over_all_rows(self) -> "TargetSettings":
+        """Return the same target behind no other one: learnt over all rows, by its label alone."""
+        return self.model_copy(update={"given": None})
+
     def problems(self, name: str, targets: Mapping[str, "TargetSettings"]) -> list[str]:
         """Return what does not fit the other targets of the run file, a line a problem."""
         return []

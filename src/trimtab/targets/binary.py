@@ -58,6 +58,10 @@ class BinarySettings(TargetSettings):
             raise ValueError("entire_space = 'ips' needs 'given', the step before")
         return self
 
+    def over_all_rows(self) -> TargetSettings:
+        """Return the same target behind no other one, which leaves ``entire_space`` nothing."""
+        return super().over_all_rows().model_copy(update={"entire_space": "esmm"})
+
     def labels(self, name: str, targets: Mapping[str, TargetSettings]) -> dict[str, LabelColumn]:
         """Return the one label: 0, 1 or missing."""
         column = self.label_column(name, "zero_one", self.positive)

@@ -8,6 +8,7 @@ from pydantic import PrivateAttr
 from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import DataPlan
+from trimtab.targets.base import TargetSettings
 
 AnySettings = TypeVar("AnySettings", bound=RunSettings)
 
@@ -37,10 +38,8 @@ class Alone(RunSettings):
         """
         content = settings.model_dump(mode="json", exclude={"balancing"})
         weights = _needed(settings, target)
-        parent = settings.targets[target].given if len(weights) > 1 else None
         content["targets"] = {
-            name: content["targets"][name]
-            | {"weight": weight, "given": parent if name == target else None}
+            name: _kept(settings, name, weights).model_dump(mode="json") | {"weight": weight}
             for name, weight in weights.items()
         }
         content["report"]["importance"] = False
@@ -66,6 +65,12 @@ def _needed(settings: RunSettings, name: str) -> dict[str, float]:
         if label in settings.targets:
             weights.setdefault(label, 0.0)
     return {other: weights[other] for other in settings.targets if other in weights}
+
+
+def _kept(settings: RunSettings, name: str, weights: Mapping[str, float]) -> TargetSettings:
+    """Return a target; behind the step before it where that is learnt too."""
+    kept: TargetSettings = settings.targets[name]
+    return kept if weights.get(kept.given or "") else kept.over_all_rows()
 
 
 def without(trunk: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:

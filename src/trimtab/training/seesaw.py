@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.config.schema import RunSettings
-from trimtab.data.prepare import Prepared, prepare
+from trimtab.data.columns import Columns
+from trimtab.data.prepare import Prepared, encode_rows, prepare
 from trimtab.errors import DataError, InputError, RunError, TrimtabError
 from trimtab.evaluation.advice import advise
 from trimtab.evaluation.evaluate import Evaluation
@@ -41,7 +42,13 @@ TOGETHER = "all-targets"
 """Folder of the run's own settings with other seeds; no target can have this name."""
 
 
-def seesaw(run: Run, *, seeds: int = 1, progress: Trainings | None = None) -> dict[str, Any]:
+def seesaw(
+    run: Run,
+    *,
+    seeds: int = 1,
+    data: str | Path | None = None,
+    progress: Trainings | None = None,
+) -> dict[str, Any]:
     """Train each target alone, compare with the run, and look for reasons.
 
     Every model gets the run's own data, features, trunk, budget and early stopping. They are kept
@@ -52,11 +59,15 @@ def seesaw(run: Run, *, seeds: int = 1, progress: Trainings | None = None) -> di
     ----------
     seeds
         Trainings of each target. Above 1 the whole run is trained with the further seeds too.
+    data
+        File of labelled rows to compare on, later ones best; the run's valid rows when left out,
+        which have chosen when each model was at its best.
 
     Returns
     -------
     dict
-        As ``compare_rivals`` returns it, with ``why``, what ``diagnose`` finds, and ``advice``.
+        As ``compare_rivals`` returns it, with ``data``, ``why``, what ``diagnose`` finds, and
+        ``advice``.
 
     Raises
     ------
@@ -69,13 +80,18 @@ def seesaw(run: Run, *, seeds: int = 1, progress: Trainings | None = None) -> di
     names = [name for name, target in run.settings.targets.items() if target.weight > 0]
     refuse_grown(run.folder)
     _require_comparable(run, names, seeds)
+    alone = {name: Alone.of(run.settings, name) for name in names}
     progress.stage("reading the encoded log")
-    prepared = prepare(run.settings.plan())
+    plan = run.settings.plan()
+    prepared = prepare(plan)
     if rows_of(prepared) != run.rows:
         raise DataError(
             f"{run.folder}: data.log is not what the run was trained on any more; train it anew."
         )
-    found = _compared(run, prepared, names, seeds, progress)
+    rows = prepared.valid
+    if data is not None:
+        rows = encode_rows(plan, run.statistics, data, labelled=True)
+    found = {"data": data and str(data)} | _compared(run, prepared, rows, alone, seeds, progress)
     progress.stage("looking for reasons")
     found["why"] = diagnose(run.settings, prepared, run.model) | {"peaks": _peaks(run)}
     found["advice"] = advise(found, run.settings.model_dump(mode="json"))
@@ -105,27 +121,32 @@ def _require_comparable(run: Run, names: Sequence[str], seeds: int) -> None:
 
 
 def _compared(
-    run: Run, prepared: Prepared, names: Sequence[str], seeds: int, progress: Trainings
+    run: Run,
+    prepared: Prepared,
+    rows: Columns,
+    alone: Mapping[str, Alone],
+    seeds: int,
+    progress: Trainings,
 ) -> dict[str, Any]:
-    """Train what is missing, and compare the predictions of the valid rows."""
+    """Train what is missing, and compare the predictions of some rows."""
     first, place = run.settings.training.seed, run.folder / SEESAW
-    progress.expect((len(names) + 1) * seeds - 1)
-    own = run.evaluation()
+    progress.expect((len(alone) + 1) * seeds - 1)
+    own = _evaluated(run, rows)
     shared = [own.orders()]
     for seed in range(first + 1, first + seeds):
         progress.next(f"all targets, seed {seed}")
         settings = seeded(run.settings, seed)
         again = _trained(settings, place / TOGETHER / f"seed-{seed}", run.rows, progress)
-        shared.append(again.evaluation().orders())
+        shared.append(_evaluated(again, rows).orders())
     rivals = {}
-    for name in names:
-        alone, single = Alone.of(run.settings, name), []
+    for name, settings_alone in alone.items():
+        single = []
         for seed in range(first, first + seeds):
             progress.next(f"{name} alone, seed {seed}")
-            settings = seeded(alone, seed)
+            settings = seeded(settings_alone, seed)
             one = _trained(settings, place / name / f"seed-{seed}", run.rows, progress)
             _choose_for(name, one, prepared)
-            single.append(one.evaluation().order(name))
+            single.append(_evaluated(one, rows).order(name))
         rivals[name] = Rivals(
             measure=own.model.targets[name].measure,
             label=own.labels[name],
@@ -133,7 +154,14 @@ def _compared(
             shared=[predictions[name] for predictions in shared],
             single=single,
         )
-    return compare_rivals(rivals, _scenes(own, names))
+    return compare_rivals(rivals, _scenes(own, list(alone)))
+
+
+def _evaluated(run: Run, rows: Columns) -> Evaluation:
+    """Return what a run predicts of rows that were encoded by the shared run's plan."""
+    evaluation = Evaluation(run.model, rows)
+    evaluation.calibrate(run.calibration)
+    return evaluation
 
 
 def _scenes(own: Evaluation, names: Sequence[str]) -> dict[str, tuple[Any, list[str]]]:

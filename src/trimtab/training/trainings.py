@@ -12,7 +12,7 @@ from rich.table import Table
 
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
-from trimtab.evaluation.seesaw import MEANINGS, ONE_SEED, sentence
+from trimtab.evaluation.seesaw import CHOSEN_HERE, ONE_SEED, meaning, no_advice, sentence
 from trimtab.training.progress import Progress
 from trimtab.training.state import State
 
@@ -97,15 +97,17 @@ def print_seesaw(found: Mapping[str, Any]) -> None:
     for name, scene in found["scenes"].items():
         console.print(f"\nscene {name}, {scene['rows']:,} rows: {scene['verdict']}", markup=False)
         console.print(seesaw_table(scene["targets"]))
-    console.print(f"\n[bold]{found['verdict']}[/]: {MEANINGS[found['verdict']]}")
+    console.print(f"\n[bold]{found['verdict']}[/]: {meaning(found)}")
     console.print(sentence(found["targets"]), markup=False)
     if found["seeds"] == 1:
         console.print(ONE_SEED, markup=False)
+    if found["data"] is None:
+        console.print(CHOSEN_HERE, markup=False)
     for one in found["advice"]:
         console.print(f"\n{one['target']} is worse: {one['because']}.", markup=False)
         console.print(f"  try  {one['setting']}", markup=False)
     if not found["advice"]:
-        console.print("No target is worse for sharing; there is nothing to mend.")
+        console.print(no_advice(found))
 
 
 def seesaw_table(targets: Mapping[str, Any]) -> Table:
