@@ -100,6 +100,14 @@ def test_rows_without_match_in_a_side_table(
     assert found.what.startswith(share)
 
 
+def test_rows_without_a_user() -> None:
+    frame = log(user=[None if i % 4 == 0 else i % 40 for i in range(ROWS)])
+    found = one(look(frame), "data.user")
+    assert found.what == "1,000 of 4,000 rows (25 %) have no user."
+    assert found.severity == "note"
+    assert not [f for f in look(log()) if f.where == "data.user"]
+
+
 def test_constant_and_missing_features() -> None:
     half = pl.Series([None, 1.5] * (ROWS // 2))
     nothing = pl.Series([None] * ROWS, dtype=pl.String)

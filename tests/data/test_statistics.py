@@ -129,6 +129,16 @@ def test_users_of_every_type_are_numbered(make_plan: MakePlan, users: Any) -> No
     assert columns.arrays["user"].dtype == np.int64
 
 
+def test_each_row_without_its_user_is_its_own(make_plan: MakePlan) -> None:
+    plan = make_plan({"age": "number"})
+    frame = FRAME.with_columns(user=pl.Series(["b", None, "b", None]))
+    columns = Statistics.learn(plan.features, None, frame).columns(frame, {}, {}, "user")
+    found = columns.arrays["user"].tolist()
+    assert found[0] == found[2] > 0
+    assert found[1] != found[3]
+    assert max(found[1], found[3]) < 0
+
+
 def test_without_a_user_every_row_is_its_own(statistics: Statistics) -> None:
     assert statistics.columns(FRAME, {}, {}, None).arrays["user"].tolist() == [0, 1, 2, 3]
     with pytest.raises(DataError, match=r"data\.user: .*'usr'.*'user'"):

@@ -242,6 +242,15 @@ def test_a_frame_without_the_user_is_one_list(desk: Any) -> None:
     assert steered.rank(frame)["rank"].max() < 30
 
 
+def test_new_rows_without_their_user_are_one_list(finished: Any) -> None:
+    nobody = pl.when(pl.int_range(pl.len()) < 20).then(None).otherwise("user").alias("user")
+    run, frame = Run.load("run"), finished.log.head(30).with_columns(nobody)
+    ranked = run.steer(click=1).rank(frame)
+    assert ranked.filter(pl.col("user").is_null())["rank"].to_list() == list(range(1, 21))
+    labelled = run.candidates(finished.log.head(30).with_columns(nobody))
+    assert len(set(labelled.group[:20])) == 20
+
+
 def test_formulas_in_python(finished: Any) -> None:
     run = Run.load("run")
     one = run.steer("click=1,play/min=2").formula

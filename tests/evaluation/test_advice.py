@@ -25,7 +25,8 @@ def angles(norm: float = 1.0, **cosines: float) -> dict[str, Any]:
 
 SETTINGS: dict[str, Any] = {
     "embedding": {"width": 16, "own_width": 4},
-    "trunk": {"kind": "shared_bottom"},
+    "trunk": {"kind": "shared_bottom", "activation": "relu"},
+    "balancing": {"kind": "fixed"},
     "training": {"choose": "mean"},
     "targets": {name: {"weight": 1.0} for name in NAMES},
 }
@@ -33,7 +34,7 @@ SETTINGS: dict[str, Any] = {
 
 def found(**why: Any) -> dict[str, Any]:
     targets = {
-        name: {"direction": 0, "difference": 0.0, "positives": 1000, "metric": "auc"}
+        name: {"direction": 0, "difference": 0.0, "rows": 5000, "positives": 1000, "metric": "auc"}
         for name in NAMES
     }
     targets["like"] |= {"direction": -1, "difference": -0.02, "positives": 50}
@@ -96,8 +97,23 @@ def test_a_frequent_target_does_not() -> None:
     assert settings_of(case) == ["[trunk] widths, or [embedding] width: twice as wide"]
 
 
-@pytest.mark.parametrize(("cosine", "error"), [(-0.01, 0.001), (-0.3, 0.2)])
-def test_small_and_unsure_cosines_say_nothing(cosine: float, error: float) -> None:
+def test_a_quantity_is_rare_where_it_is_seldom_seen_not_where_it_is_below_0() -> None:
+    case = found(gradients={"tables": angles(like_click=-0.3)})
+    case["targets"]["like"] |= {"metric": "xauc", "positives": 0, "rows": 600}
+    assert settings_of(case) == ["[trunk] widths, or [embedding] width: twice as wide"]
+    case["targets"]["like"]["rows"] = 60
+    assert settings_of(case) == ["[embedding] own_width = 8"]
+    case["targets"]["like"]["rows"] = 5000  # Where the step before it did not happen it is 0.
+    case["targets"]["play"]["positives"] = 60
+    behind = copy.deepcopy(SETTINGS)
+    behind["targets"]["like"]["given"] = "play"
+    assert settings_of(case, behind) == ["[embedding] own_width = 8"]
+    behind["targets"]["like"]["given"] = "click"
+    assert settings_of(case, behind) != ["[embedding] own_width = 8"]
+
+
+@pytest.mark.parametrize(("cosine", "error"), [(-0.01, 0.001), (-0.3, 0.2), (-0.3, None)])
+def test_small_and_unsure_cosines_say_nothing(cosine: float, error: float | None) -> None:
     part = angles(like_click=cosine)
     part["error"]["like"]["click"] = error
     assert settings_of(found(gradients={"tables": part})) == [
@@ -121,9 +137,11 @@ def test_a_target_that_is_drowned_out_gets_weight() -> None:
     assert with_norm(0.15) == ["targets.like.weight = 7"]
     assert with_norm(0.001) == ["targets.like.weight = 10"]
     assert with_norm(0.5) == ["[trunk] widths, or [embedding] width: twice as wide"]
+    case = found(gradients={"tables": angles(norm=0.15)})
+    balanced = SETTINGS | {"balancing": {"kind": "db_mtl"}}
+    assert settings_of(case, balanced) == ["[trunk] widths, or [embedding] width: twice as wide"]
     heavy = copy.deepcopy(SETTINGS)
     heavy["targets"]["like"]["weight"] = 8.0
-    case = found(gradients={"tables": angles(norm=0.15)})
     assert settings_of(case, heavy) == ["[trunk] widths, or [embedding] width: twice as wide"]
 
 
@@ -143,6 +161,10 @@ def test_conflict_in_the_trunk_and_in_the_towers() -> None:
 def test_dead_experts() -> None:
     experts = {"experts": {"experts": {"0": 0.1, "1": 0.8}}, "gates": {}}
     assert settings_of(found(experts=experts)) == ['[trunk] activation = "silu"']
+    for trunk in ({"kind": "mmoe", "activation": "silu"}, {"kind": "home"}):
+        assert settings_of(found(experts=experts), SETTINGS | {"trunk": trunk}) == [
+            "[trunk] widths, or [embedding] width: twice as wide"
+        ]
 
 
 def test_collapsed_tables() -> None:

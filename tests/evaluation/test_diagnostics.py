@@ -23,12 +23,12 @@ from trimtab.trunks import trunks
 TARGETS = ("click", "like")
 
 
-def model_of(kind: str, **settings: Any) -> RankingModel:
+def model_of(kind: str, *, items: int = 30, **settings: Any) -> RankingModel:
     ids = [IdFeature(name=name, table=name) for name in ("user", "item")]
     features = FeatureEncoder(
         ids,
         [],
-        tables={"user": 40, "item": 30},
+        tables={"user": 40, "item": items},
         numbers=[],
         targets=TARGETS,
         width=6,
@@ -110,6 +110,11 @@ def test_information_abundance_of_a_line_and_of_nothing() -> None:
     assert math.isnan(found["item"]["shared"])
 
 
+def test_information_abundance_of_a_table_too_small_to_fill_its_width() -> None:
+    assert list(information_abundance(model_of("shared_bottom", items=24))) == ["user", "item"]
+    assert list(information_abundance(model_of("shared_bottom", items=23))) == ["user"]
+
+
 @torch.no_grad()
 def test_gates_and_experts_of_mmoe() -> None:
     model = model_of("mmoe", experts=3, widths=[5])
@@ -142,6 +147,27 @@ def test_dead_experts_and_a_gate_of_one_expert_are_found() -> None:
     assert list(experts.values()) == [1.0, 0.25]
     assert gates["click"]["entropy"] == pytest.approx(0, abs=1e-6)
     assert gates["like"]["entropy"] > 0.9
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("activation", ["silu", "gelu", "tanh", "identity"])
+def test_a_unit_that_gives_something_is_not_dead(activation: str) -> None:
+    model = model_of("mmoe", experts=2, widths=[4], activation=activation)
+    model.trunk.experts.first.bias.data[:] = -1.0
+    outputs = model.trunk.experts(model.features(batch_of(40)).x)
+    assert ((outputs <= 0).double().mean(0) > 0.9).all()
+    (experts,) = expert_health(model, [batch_of(40)])["experts"].values()
+    assert list(experts.values()) == [0.0, 0.0]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("activation", ["silu", "gelu"])
+def test_a_unit_that_gives_nearly_nothing_is_dead(activation: str) -> None:
+    model = model_of("mmoe", experts=2, widths=[4], activation=activation)
+    bias = model.trunk.experts.first.bias.data.view(2, 4)
+    bias[0, :2], bias[0, 2:], bias[1] = -20, -1, 1
+    (experts,) = expert_health(model, [batch_of(40)])["experts"].values()
+    assert list(experts.values()) == [0.5, 0.0]
 
 
 def test_experts_that_a_gate_does_not_see_are_not_listed() -> None:

@@ -7,7 +7,10 @@ import torch
 
 import trimtab
 from trimtab.errors import RunError
+from trimtab.evaluation.compare import compare
 from trimtab.evaluation.evaluate import Evaluation
+from trimtab.evaluation.groups import groups_of
+from trimtab.evaluation.importance import importance
 from trimtab.training.run import Run
 
 ROWS = 400
@@ -92,3 +95,49 @@ def test_a_censored_quantity_is_served_as_it_is_and_has_no_sum_to_meet() -> None
     found = run.evaluate(frame)["targets"]["watch"]
     assert found["pcoc"] is found["pcoc_before"] is found["pcoc_interval"] is None
     assert run.calibration.maps == {}
+    evaluation = run.evaluation(frame)
+    label, order = evaluation.labels["watch"], evaluation.order("watch")
+    known = (label[:, None] < label) & (label < limit.astype(np.float32))[:, None]
+    right = known * ((order[:, None] < order) + (order[:, None] == order) / 2)
+    assert found["xauc"] == pytest.approx(right.sum() / known.sum())
+    assert evaluation.ranks()["watch"] == pytest.approx(found["xauc"])
+    assert found["xauc_interval"][0] < found["xauc"] < found["xauc_interval"][1]
+    same = compare(evaluation, evaluation)["watch"]["xauc"]
+    assert (same["first"], same["difference"]) == (pytest.approx(found["xauc"]), 0)
+    kept = importance(evaluation, groups_of(run.statistics), rows=4000)["targets"]["watch"]
+    assert kept["value"] == pytest.approx(found["xauc"])
+    seen = run.steer(watch=1).effect(frame)["targets"]["watch"]["xauc"]
+    score = run.steer(watch=1).score(frame)
+    right = known * ((score[:, None] < score) + (score[:, None] == score) / 2)
+    assert seen["value"] == pytest.approx(right.sum() / known.sum())
+
+
+def test_a_quantity_behind_a_step_that_did_not_happen_is_0_and_not_censored() -> None:
+    chance = np.random.default_rng(0)
+    click, limit = chance.integers(0, 2, 600), np.where(chance.random(600) < 0.3, 0.0, 5.0)
+    watch = np.minimum(chance.exponential(5, 600), limit)
+    frame = pl.DataFrame({"x": chance.normal(size=600), "click": click, "limit": limit})
+    frame = frame.with_columns(watch=watch)
+    watched = {"kind": "duration", "given": "click", "censored_at": "limit"}
+    targets = {"click": {"kind": "binary"}, "watch": watched}
+    settings = {"features": {"x": "number"}, "targets": targets, "training": {"epochs": 1}}
+    evaluation = trimtab.train(settings, frame).evaluation(frame)
+    assert set(evaluation.censored) == {"watch"}
+    expected = (click == 1) & (watch >= limit)
+    np.testing.assert_array_equal(evaluation.censored["watch"], expected)
+
+
+def test_a_number_that_may_be_below_0_has_no_sum_to_meet() -> None:
+    chance = np.random.default_rng(0)
+    x = chance.normal(size=800)
+    settings = {
+        "features": {"x": "number"},
+        "targets": {"rate": {"kind": "number"}},
+        "training": {"epochs": 2},
+    }
+    for shift, known in ((0.0, False), (9.0, True)):
+        frame = pl.DataFrame({"x": x, "rate": x - x.mean() + 0.01 + shift})
+        found = trimtab.train(settings, frame).evaluate(frame)["targets"]["rate"]
+        for key in ("pcoc", "pcoc_before"):
+            assert (found[key] is not None) == known
+        assert (found["pcoc_interval"] != [None, None]) == known

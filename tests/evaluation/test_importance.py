@@ -130,6 +130,48 @@ def test_a_blend_loses_utility(found: dict[str, Any]) -> None:
     assert losses(found, "engage")["x"]["fall"] > 0.05
 
 
+def test_every_part_of_every_scene_is_measured(evaluation: Evaluation) -> None:
+    index = np.arange(0, ROWS, 2)
+    sample = module._Sample.draw(evaluation, index, np.random.default_rng(0))
+    orders = sample.orders({name: evaluation.order(name)[index] for name in sample.labels})
+    for name, target in evaluation.model.targets.items():
+        whole, scenes, parts, both = np.split(orders[name], np.cumsum([1, 2, module.PARTS]))
+        everyone = np.ones(len(index), dtype=bool)
+        masks = [everyone, *(sample.scene == i for i in range(2))]
+        masks += [sample.part == i for i in range(module.PARTS)]
+        masks += [m & (sample.part == i) for m in masks[1:3] for i in range(module.PARTS)]
+        label, order = sample.labels[name], evaluation.order(name)[index]
+        slow = [MEASURES[target.measure].rank(label[here], order[here]) for here in masks]
+        np.testing.assert_allclose([*whole, *scenes, *parts, *both], slow)
+
+
+@pytest.mark.parametrize(
+    ("fall", "known", "nothing"),
+    [(0.2, 20, False), (0.2, 15, False), (0.2, 14, True), (0.002, 20, True), (-0.2, 20, True)],
+)
+def test_what_a_target_loses_by_in_a_scene_alone_carries_something(
+    fall: float, known: int, nothing: bool
+) -> None:
+    """Over all rows nothing is lost; in a scene with too few known parts nobody knows."""
+    both = frozenset({"buy"})
+    rows = np.zeros(1, dtype=np.int64)
+    sample = module._Sample(
+        labels={"buy": np.zeros(1, dtype=np.float32)},
+        rankings={"buy": "auc"},
+        within={},
+        scene=rows,
+        part=rows,
+        towers={"feed": both, "shop": both},
+    )
+    chance = np.tile([0.01, -0.01], module.PARTS // 2)
+    inside = np.where(np.arange(module.PARTS) < known, fall + chance, np.nan)
+    losses = np.concatenate([[0.0, 0.0, fall], chance, chance, inside])
+    group = Group(name="x", kind="feature", features=("x",), columns=frozenset({"x"}))
+    found = sample.report(group, [{"buy": losses}, {"buy": losses}])
+    assert found["carries_nothing"] == nothing
+    assert found["targets"]["buy"]["scenes"] == {"feed": 0.0, "shop": fall}
+
+
 def test_the_numbers_unshuffled_are_those_of_the_report(
     found: dict[str, Any], evaluation: Evaluation
 ) -> None:

@@ -125,7 +125,7 @@ def test_the_report_has_the_pictures_and_the_scenes() -> None:
         assert said in words
     assert "within each scene" not in words
     assert NASTY not in text
-    assert "one of these is shuffled: &lt;b&gt;" in section
+    assert "one of these is shuffled, over all rows or in a scene: &lt;b&gt;" in section
 
 
 def test_a_report_with_undefined_numbers_is_a_page() -> None:

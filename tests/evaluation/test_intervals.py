@@ -14,15 +14,33 @@ from trimtab.evaluation.intervals import UserBootstrap
 Floats = NDArray[np.float64]
 Method = Callable[..., Floats]
 
-METHODS: list[Method] = [
-    UserBootstrap.auc,
-    UserBootstrap.utility,
-    UserBootstrap.xauc,
-    UserBootstrap.mean,
-    UserBootstrap.grouped_auc,
-    UserBootstrap.utility_within,
-    UserBootstrap.grouped_xauc,
-]
+
+def auc(bootstrap: UserBootstrap, *columns: Floats) -> Floats:
+    return bootstrap.of_auc(*columns).resampled()
+
+
+def utility(bootstrap: UserBootstrap, *columns: Floats) -> Floats:
+    return bootstrap.of_utility(*columns).resampled()
+
+
+def xauc(bootstrap: UserBootstrap, *columns: Floats) -> Floats:
+    return bootstrap.of_xauc(*columns).resampled()
+
+
+def grouped_auc(bootstrap: UserBootstrap, *columns: Floats) -> Floats:
+    return bootstrap.of_groups(metrics.grouped_auc_parts, *columns).resampled()
+
+
+def grouped_xauc(bootstrap: UserBootstrap, *columns: Floats) -> Floats:
+    return bootstrap.of_groups(metrics.grouped_xauc_parts, *columns).resampled()
+
+
+def utility_within(bootstrap: UserBootstrap, *columns: Floats) -> Floats:
+    return bootstrap.of_groups(metrics.utility_within_parts, *columns).resampled()
+
+
+MEAN: Method = UserBootstrap.mean
+METHODS = [auc, utility, xauc, MEAN, grouped_auc, utility_within, grouped_xauc]
 
 
 class Log:
@@ -61,9 +79,9 @@ def test_a_user_is_drawn_poisson_often() -> None:
 @pytest.mark.parametrize(
     ("method", "metric", "label"),
     [
-        (UserBootstrap.auc, metrics.auc, "label"),
-        (UserBootstrap.utility, metrics.utility, "amount"),
-        (UserBootstrap.mean, metrics.pcoc, "label"),
+        (auc, metrics.auc, "label"),
+        (utility, metrics.utility, "amount"),
+        (MEAN, metrics.pcoc, "label"),
     ],
 )
 @pytest.mark.parametrize("by_user", [True, False])
@@ -73,7 +91,7 @@ def test_a_resample_is_the_metric_with_draws_as_weights(
     bootstrap = UserBootstrap(log.users if by_user else None, resamples=30)
     truth = getattr(log, label)
     values = method(bootstrap, truth, log.score, log.weight)
-    if method is UserBootstrap.mean:
+    if method is MEAN:
         values = values / bootstrap.mean(truth, truth, log.weight)
     groups = bootstrap.groups(truth)
     expected = [
@@ -85,9 +103,9 @@ def test_a_resample_is_the_metric_with_draws_as_weights(
 @pytest.mark.parametrize(
     ("method", "parts"),
     [
-        (UserBootstrap.grouped_auc, metrics.grouped_auc_parts),
-        (UserBootstrap.grouped_xauc, metrics.grouped_xauc_parts),
-        (UserBootstrap.utility_within, metrics.utility_within_parts),
+        (grouped_auc, metrics.grouped_auc_parts),
+        (grouped_xauc, metrics.grouped_xauc_parts),
+        (utility_within, metrics.utility_within_parts),
     ],
 )
 def test_a_user_drawn_twice_is_two_users(
@@ -101,13 +119,15 @@ def test_a_user_drawn_twice_is_two_users(
     assert values == pytest.approx(expected, rel=1e-9)
 
 
-def test_xauc_to_first_order_is_close_to_exact(log: Log) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_xauc_to_first_order_is_close_to_exact(log: Log, share: float) -> None:
     bootstrap = UserBootstrap(log.users)
-    values = bootstrap.xauc(log.amount, log.score, log.weight)
+    cut = np.random.default_rng(1).random(len(log.users)) < share
+    values = bootstrap.of_xauc(log.amount, log.score, log.weight, cut).resampled()
     groups = bootstrap.groups(log.amount)
     exact = np.array(
         [
-            metrics.xauc(log.amount, log.score, log.weight * draw[groups])
+            metrics.xauc(log.amount, log.score, log.weight * draw[groups], cut)
             for draw in log.draws(bootstrap)
         ]
     )
@@ -155,7 +175,7 @@ def test_paired_intervals_are_narrower(method: Method) -> None:
 
 def test_a_difference_with_itself_is_nothing(log: Log) -> None:
     bootstrap = UserBootstrap(log.users)
-    values = bootstrap.auc(log.label, log.score) - bootstrap.auc(log.label, 2 * log.score)
+    values = auc(bootstrap, log.label, log.score) - auc(bootstrap, log.label, 2 * log.score)
     assert bootstrap.interval(values) == (0, 0)
 
 
@@ -170,7 +190,7 @@ def test_a_mean_is_covered_about_as_often_as_stated() -> None:
     assert 0.87 <= covered / 200 <= 0.99
 
 
-@pytest.mark.parametrize("method", [UserBootstrap.auc, UserBootstrap.xauc])
+@pytest.mark.parametrize("method", [auc, xauc])
 def test_auc_is_covered_about_as_often_as_stated(method: Method) -> None:
     random, covered = np.random.default_rng(0), 0
     truth = stats.norm.cdf(1 / np.sqrt(2))
@@ -208,7 +228,7 @@ def test_what_is_not_defined_has_no_interval(method: Method) -> None:
     assert np.isnan(interval(everyone, label, score)).all()
     assert np.isnan(interval(users, label * np.nan, score)).all()
     assert np.isnan(interval(users, label, score * np.nan)).all()
-    if method is not UserBootstrap.mean:
+    if method is not MEAN:
         assert np.isnan(interval(users, label * 0, score)).all()
 
 
@@ -219,13 +239,13 @@ def test_rows_are_their_own_users_unless_told(method: Method) -> None:
     assert np.array_equal(
         values, method(UserBootstrap(np.arange(90)), label, score), equal_nan=True
     )
-    within = (UserBootstrap.grouped_auc, UserBootstrap.grouped_xauc, UserBootstrap.utility_within)
+    within = (grouped_auc, grouped_xauc, utility_within)
     assert np.isnan(values).all() == (method in within)
 
 
 def test_users_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match="equal lengths"):
-        UserBootstrap(np.arange(3)).auc(np.zeros(4), np.zeros(4))
+        auc(UserBootstrap(np.arange(3)), np.zeros(4), np.zeros(4))
 
 
 def test_the_example_runs() -> None:

@@ -183,6 +183,33 @@ def test_xauc_without_ties_is_kendalls_tau(rows_: int) -> None:
     assert same(metrics.xauc(label, prediction), (1 + tau) / 2)
 
 
+def test_xauc_of_censored_labels_knows_taste_from_length() -> None:
+    random = np.random.default_rng(0)
+    rows_ = 1500
+    taste, length = random.normal(size=rows_), np.exp(random.normal(3, 1, rows_))
+    wanted = np.exp(3 + taste + random.normal(0, 0.5, rows_))
+    seen, cut = np.minimum(wanted, length), wanted >= length
+    known = (seen[:, None] < seen) & ~cut[:, None]
+    right = (taste[:, None] < taste) & known
+    assert metrics.xauc(seen, taste, censored=cut) == pytest.approx(right.sum() / known.sum())
+    assert metrics.xauc(seen, taste, censored=cut) > 0.85
+    assert metrics.xauc(seen, length, censored=cut) == pytest.approx(0.5, abs=0.03)
+    assert metrics.xauc(seen, length) > metrics.xauc(seen, taste)
+
+
+def test_xauc_within_users_counts_the_pairs_that_are_known() -> None:
+    random = np.random.default_rng(0)
+    label, score = random.integers(0, 9, 400).astype(float), random.random(400)
+    label[:9] = np.nan
+    group, cut = random.integers(0, 30, 400), random.random(400) < 0.4
+    parts = metrics.grouped_xauc_parts(label, score, group, censored=cut)
+    for user, value in zip(parts.group, parts.value, strict=True):
+        mine = group == user
+        expected = metrics.xauc(label[mine], score[mine], censored=cut[mine])
+        assert value == pytest.approx(expected)
+    assert np.isnan(metrics.xauc(label, score, censored=np.ones(400, dtype=bool)))
+
+
 def test_utility_of_known_orders() -> None:
     random = np.random.default_rng(0)
     gain = random.normal(size=2000)
@@ -233,6 +260,12 @@ def test_errors_are_scikit_learns() -> None:
 def test_pcoc_is_predicted_over_observed() -> None:
     label, prediction = np.array([1.0, 3.0, np.nan, 5.0]), np.array([2.0, 2.0, 9.0, 1.0])
     assert same(metrics.pcoc(label, prediction, np.array([1.0, 2.0, 1.0, 1.0])), 7 / 12)
+
+
+def test_pcoc_of_labels_below_0_is_not_told() -> None:
+    label = np.array([-1.0, 0.5, 0.51])
+    assert np.isnan(metrics.pcoc(label, label + 1))
+    assert same(metrics.pcoc(label, label + 1, np.array([0.0, 1.0, 1.0])), 3.01 / 1.01)
 
 
 def test_reliability_has_bins_of_equal_weight() -> None:

@@ -70,10 +70,29 @@ def test_seeds_are_paired_and_averaged() -> None:
     assert target["seeds_deviation"] == pytest.approx(np.std(each, ddof=1))
     assert "p_delong" not in target
     users = UserBootstrap(case.users)
-    draws = [users.auc(case.label, s) for s in (*case.shared, *case.single)]
+    draws = [users.of_auc(case.label, s).resampled() for s in (*case.shared, *case.single)]
     over_users = np.std(np.mean(draws[:3], 0) - np.mean(draws[3:], 0), ddof=1)
     low, high = target["interval"]
     assert high - low > 2 * 1.96 * np.hypot(over_users, np.std(each, ddof=1) / 3**0.5) * 0.999
+
+
+def test_censored_labels_are_compared_by_the_pairs_that_are_known() -> None:
+    random = np.random.default_rng(0)
+    rows = 1500
+    taste, length = random.normal(size=rows), np.exp(random.normal(3, 1, rows))
+    wanted = np.exp(3 + taste + random.normal(0, 0.5, rows))
+    case = Rivals(
+        measure="quantity",
+        label=np.minimum(wanted, length).astype(np.float32),
+        users=np.arange(rows),
+        shared=[taste.astype(np.float32)],
+        single=[length.astype(np.float32)],
+        censored=wanted >= length,
+    )
+    target = compare_rivals({"watch": case}, {})["targets"]["watch"]
+    assert target["shared"] == pytest.approx(0.88, abs=0.03)
+    assert target["single"] == pytest.approx(0.5, abs=0.03)
+    assert target["direction"] == 1
 
 
 def test_verdicts_of_known_models() -> None:

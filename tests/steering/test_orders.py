@@ -56,15 +56,20 @@ def test_means_over_lists_have_the_resamples_of_the_metrics() -> None:
     orders, users = Orders(gains, group), UserBootstrap(group)
     found = orders.of(score)
     gauc, within = resample([found[0]["gauc"], found[1]["utility_within_user"]], orders.users)
-    np.testing.assert_allclose(gauc, users.grouped_auc(gains[0], score))
-    np.testing.assert_allclose(within, users.utility_within(gains[1], score))
+    slow = users.of_groups(metrics.grouped_auc_parts, gains[0], score).resampled()
+    np.testing.assert_allclose(gauc, slow)
+    slow = users.of_groups(metrics.utility_within_parts, gains[1], score).resampled()
+    np.testing.assert_allclose(within, slow)
 
 
-def test_xauc_has_the_resamples_of_the_metric() -> None:
-    gains, score, group = rows()
+@pytest.mark.parametrize("missing", [False, True])
+def test_xauc_has_the_resamples_of_the_metric(missing: bool) -> None:
+    gains, score, group = rows(missing=missing)
     orders = Orders(gains, group)
-    (found,) = resample([orders.xauc(score, 1)], orders.users)
-    np.testing.assert_allclose(found, UserBootstrap(group).xauc(gains[1], score))
+    for cut in (None, np.random.default_rng(1).random(500) < 0.3):
+        (found,) = resample([orders.xauc(score, 1, cut)], orders.users)
+        metric = UserBootstrap(group).of_xauc(gains[1], score, censored=cut)
+        np.testing.assert_allclose(found, metric.resampled())
 
 
 @pytest.mark.parametrize("gain", [0, 1, 2])
@@ -72,7 +77,7 @@ def test_pairs_to_first_order_are_close_to_exact(gain: int) -> None:
     gains, score, group = rows(ties=True)
     orders = Orders(gains, group)
     (found,) = resample([orders.of(score)[gain]["utility"]], orders.users)
-    exact = UserBootstrap(group).utility(gains[gain], score)
+    exact = UserBootstrap(group).of_utility(gains[gain], score).resampled()
     assert np.corrcoef(found, exact)[0, 1] > 0.97
     assert found.std() == pytest.approx(exact.std(), rel=0.1)
 

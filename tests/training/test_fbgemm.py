@@ -19,9 +19,11 @@ from trimtab.errors import InputError, RunError, SettingsError
 from trimtab.features.engines import FbgemmSettings
 from trimtab.training import checkpoint
 from trimtab.training.build import build_state
+from trimtab.training.diagnose import diagnose
 from trimtab.training.growth import Start
 from trimtab.training.loop import renew, update
 from trimtab.training.order import Order, batches
+from trimtab.training.passes import make_room
 from trimtab.training.run import Run
 from trimtab.training.state import State
 
@@ -152,6 +154,22 @@ def test_a_run_goes_on_from_another_on_later_rows(before: str, after: str, tmp_p
         out=tmp_path / "second",
         start=tmp_path / "first",
     )
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))
+def test_a_model_can_be_looked_at_and_is_left_alone(engine: dict[str, str]) -> None:
+    found = {}
+    for name, kind in (("torch", {"kind": "torch"}), ("fbgemm", engine)):
+        run = settings(kind, renew_tables=True, passes=2)
+        state, prepared = prepared_state(run)
+        make_room(state.model, 1)
+        before = {key: tensor.clone() for key, tensor in state.model.state_dict().items()}
+        found[name] = diagnose(run, prepared, state.model)["affinity"]
+        after = state.model.state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+    close = 1e-2 if engine.get("precision") == "fp16" else 1e-4
+    for target, row in found["torch"].items():
+        assert found["fbgemm"][target] == pytest.approx(row, abs=close)
 
 
 def test_step_sizes_of_another_kind_are_refused(tmp_path: Path) -> None:

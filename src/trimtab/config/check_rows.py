@@ -8,8 +8,10 @@ import polars as pl
 from trimtab.config.examined import SAMPLE, Examined
 from trimtab.config.findings import Finding, listed, percent
 from trimtab.data.join import unmatched
+from trimtab.data.read import require
 from trimtab.data.scenes import OTHER
 from trimtab.data.settings import ByColumn
+from trimtab.data.summary import missing_rows
 
 MANY_COPIES = 0.01
 """Share of the rows from which copies that are kept are a warning."""
@@ -22,6 +24,7 @@ def check_rows(examined: Examined) -> Iterator[Finding]:
     yield from _sizes(examined)
     yield from _copies(examined)
     yield from _joins(examined)
+    yield from _users(examined)
     yield from _scenes(examined)
     yield from _unused(examined)
 
@@ -70,6 +73,18 @@ def _joins(examined: Examined) -> Iterator[Finding]:
             where=f"data.join[{i}]",
             what=f"{percent(share)} of the rows find no {join.on} in {_name(join.table)}.",
             advice="Check that both sides write the key alike." if severe else "",
+        )
+
+
+def _users(examined: Examined) -> Iterator[Finding]:
+    user, rows = examined.settings.data.user, len(examined.rows)
+    missing = missing_rows(require(examined.rows, user, "data.user")) if user else 0
+    if missing:
+        yield Finding(
+            severity="note",
+            where="data.user",
+            what=f"{missing:,} of {rows:,} rows ({percent(missing / rows)}) have no {user}.",
+            advice="Each counts as a user of its own in intervals and within-user metrics.",
         )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trimtab.data.columns import Columns, Names
 
-VERSION = 3
+VERSION = 4
 """Raised whenever encoded columns change their meaning."""
 
 MANIFEST = "manifest.json"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from trimtab.data import cache
 from trimtab.data.clock import Clock, HeldOut, Times, held_out
 from trimtab.data.columns import Columns
-from trimtab.data.counts import Counts, Groups, Sample
+from trimtab.data.counts import Counts, Groups, Sample, alone
 from trimtab.data.log import Log
 from trimtab.data.plan import DataPlan
 from trimtab.data.read import require
@@ -52,11 +52,11 @@ class Part:
             self.groups.add(require(piece.rows, user, "data.user"))
 
     def users(self, rows: pl.DataFrame, user: str | None) -> NDArray[np.int64]:
-        """Return the number of each row's user; without a user column every row is its own."""
-        self.encoded += len(rows)
+        """Return the number of each row's user; a row without one is its own."""
+        first, self.encoded = self.encoded, self.encoded + len(rows)
         if user is None:
-            return np.arange(self.encoded - len(rows), self.encoded, dtype=np.int64)
-        return self.groups.encode(rows[user])
+            return np.arange(first, self.encoded, dtype=np.int64)
+        return alone(self.groups.encode(rows[user]), first)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ class Counts:
 
 
 class Groups:
-    """A number a distinct value, in their order; 0 for none. Without a column every row's own."""
+    """A number a distinct value, in their order; 0 for none."""
 
     def __init__(self) -> None:
         self._values: pl.Series | None = None
@@ -56,6 +56,17 @@ class Groups:
         frame = _present(column).alias("value").to_frame()
         found = frame.join(table, on="value", how="left", maintain_order="left")["number"]
         return found.fill_null(0).to_numpy()
+
+
+def alone(numbers: NDArray[np.int64], first: int = 0) -> NDArray[np.int64]:
+    """Return the same with a number of its own, below 0, for each row that has 0.
+
+    Parameters
+    ----------
+    first
+        Place of the first row among all.
+    """
+    return np.where(numbers == 0, -1 - np.arange(first, first + len(numbers)), numbers)
 
 
 def _present(column: pl.Series) -> pl.Series:

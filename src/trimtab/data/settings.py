@@ -151,7 +151,8 @@ class DataSettings(Settings):
     time_zone: str = "UTC"
     """Zone of times that name none, and of the dates shown."""
     user: str | None = None
-    """Column with the user: groups of the within-user metrics and of the intervals."""
+    """Column with the user: groups of the within-user metrics and of the intervals. A row without
+    a user is a group of its own."""
     valid: Valid = Fraction(fraction=0.1)
     """Rows to hold out: ``"2d"``, an instant, a share, a file, or values of a column."""
     memory: int | None = Field(default=None, ge=10**6)

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.data.columns import Columns, Names
+from trimtab.data.counts import alone
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt
 from trimtab.data.labels import LabelColumn, read_labels, read_weights
 from trimtab.data.read import require, scan_parquet
@@ -211,9 +212,9 @@ def _stack(
 
 
 def _groups(frame: pl.DataFrame, user: str | None) -> NDArray[np.int64]:
-    """Return a number a user; without a user column every row is its own."""
+    """Return a number a user, below 0 for each row without one; without a column all are apart."""
     if user is None:
         return np.arange(len(frame), dtype=np.int64)
     column = require(frame, user, "data.user")
     column = column.fill_nan(None) if column.dtype.is_float() else column
-    return column.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    return alone(column.rank("dense").fill_null(0).cast(pl.Int64).to_numpy())

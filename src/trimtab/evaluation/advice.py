@@ -5,18 +5,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from trimtab.balancing import FixedSettings
 from trimtab.evaluation.diagnostics import TABLES, TOWERS, TRUNK
+from trimtab.evaluation.measures import MEASURES
+from trimtab.features.encoder import SHARED
 
 Found = Mapping[str, Any]
 
 RARE = 0.2
-"""A target with less than this share of the most frequent one's positives is rare."""
+"""A target that tells on less than this share of the most frequent one's positives is rare."""
 CLEAR = 0.02
 """Cosines nearer to 0 than this are not worth a word, however sure."""
 WEAK = 0.2
 """A target that pulls less than this share of what the others do is drowned out."""
 IDLE, NARROW = 0.5, 0.25
 """Shares of dead units, and of a table's width in use, that are worth a word."""
+
+QUANTITY = MEASURES["quantity"].ranking
+"""The metric of quantities, whose labels may well be below 0."""
+FIXED = FixedSettings().kind
+"""The balancing under which targets pull by the weights of the run file."""
 
 FAIR = "smallest_loss"
 """The rule for choosing a checkpoint that looks at the target that loses most."""
@@ -32,7 +40,8 @@ class Case:
         Part of the model to the target whose gradient points most against this one's, and their
         cosine; only where that is surely below 0.
     pull
-        Its weight times the length of its gradient in the tables, over the others' mean.
+        Its weight times the length of its gradient in the tables, over the others' mean; infinite
+        where that is not known, or a balancer sets the weights.
     peak, lost
         Its metric's own best evaluation minus the one served, and what it lost by sharing.
     """
@@ -50,6 +59,11 @@ class Case:
     def own_width(self) -> int:
         """Width of the embeddings of its own."""
         return int(self.settings["embedding"]["own_width"])
+
+    @property
+    def wider(self) -> str:
+        """The setting that gives targets more of their own."""
+        return f"[embedding] own_width = {2 * self.own_width or 4}"
 
     @property
     def task(self) -> str | None:
@@ -86,7 +100,7 @@ RULES = (
     Rule(
         lambda case: case.rare and TABLES in case.against,
         lambda case: f"it is rare, and {_points_against('shared tables', case.against[TABLES])}",
-        lambda case: f"[embedding] own_width = {2 * case.own_width or 4}",
+        lambda case: case.wider,
     ),
     Rule(
         lambda case: 2 * case.peak >= case.lost > 0 and case.settings["training"]["choose"] != FAIR,
@@ -109,14 +123,14 @@ RULES = (
         lambda case: f'targets.{case.name}.task = "{case.name}"',
     ),
     Rule(
-        lambda case: _most(case.why["experts"].get("experts")) > IDLE,
+        lambda case: _most(case.why["experts"].get("experts")) > IDLE and _rectified(case),
         lambda case: "some experts are dead: most of their units are 0 on nearly all rows",
         lambda case: '[trunk] activation = "silu"',
     ),
     Rule(
         lambda case: _collapsed(case) and case.rare,
         lambda case: "the shared tables use few of their dimensions, and it is rare",
-        lambda case: f"[embedding] own_width = {2 * case.own_width or 4}",
+        lambda case: case.wider,
     ),
     Rule(
         lambda case: True,
@@ -175,17 +189,24 @@ def _in_scenes(found: Found, settings: Found) -> Iterator[dict[str, Any]]:
 
 def _case(name: str, found: Found, settings: Found) -> Case:
     targets, why = found["targets"], found["why"]
-    target, most = targets[name], max(one["positives"] for one in targets.values())
+    most = max(one["positives"] for one in targets.values())
     return Case(
         name=name,
         settings=settings,
         why=why,
-        rare=target["positives"] < RARE * most,
+        rare=_support(name, targets, settings["targets"]) < RARE * most,
         against=dict(_against(name, why["gradients"])),
-        pull=_pull(name, why["gradients"], settings["targets"]),
+        pull=_pull(name, why["gradients"], settings),
         peak=why["peaks"].get(name, 0.0),
-        lost=-target["difference"],
+        lost=-targets[name]["difference"],
     )
+
+
+def _support(name: str, targets: Found, settings: Found) -> int:
+    """Count the rows that tell of a target: its positives; of a quantity those where it is seen."""
+    target, step = targets[name], targets.get(settings[name].get("given"))
+    seen = target["rows"] if step is None else step["positives"]
+    return int(seen if target["metric"] == QUANTITY else target["positives"])
 
 
 def _against(name: str, gradients: Found) -> Iterator[tuple[str, tuple[str, float]]]:
@@ -195,15 +216,18 @@ def _against(name: str, gradients: Found) -> Iterator[tuple[str, tuple[str, floa
         sure = {
             other: cosine
             for other, cosine in cosines.items()
-            if cosine is not None and cosine < -max(CLEAR, 2 * (errors[other] or 0.0))
+            if None not in (cosine, errors[other]) and cosine < -max(CLEAR, 2 * errors[other])
         }
         if sure:
             worst = min(sure, key=sure.__getitem__)
             yield part, (worst, sure[worst])
 
 
-def _pull(name: str, gradients: Found, targets: Found) -> float:
-    norms = gradients.get(TABLES, {}).get("norm", {})
+def _pull(name: str, gradients: Found, settings: Found) -> float:
+    """Return a target's pull over the others' mean; what a balancer makes of it is not known."""
+    if settings["balancing"]["kind"] != FIXED:
+        return math.inf
+    norms, targets = gradients.get(TABLES, {}).get("norm", {}), settings["targets"]
     pulls = {other: targets[other]["weight"] * (norm or 0.0) for other, norm in norms.items()}
     others = [pull for other, pull in pulls.items() if other != name]
     mean = sum(others) / max(len(others), 1)
@@ -217,7 +241,12 @@ def _most(shares: Found | None) -> float:
     )
 
 
+def _rectified(case: Case) -> bool:
+    return bool(case.settings["trunk"].get("activation") == "relu")
+
+
 def _collapsed(case: Case) -> bool:
+    """Say whether some table uses little of its width; small ones are not among them."""
     width = case.settings["embedding"]["width"]
-    found = [blocks["shared"] for blocks in case.why["abundance"].values() if blocks.get("shared")]
+    found = [blocks[SHARED] for blocks in case.why["abundance"].values() if blocks.get(SHARED)]
     return bool(found) and min(found) < NARROW * width

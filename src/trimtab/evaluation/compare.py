@@ -44,4 +44,5 @@ def _target(name: str, first: Evaluation, second: Evaluation) -> dict[str, Any]:
     measure = MEASURES[first.model.targets[name].measure]
     predictions = (first.order(name)[rows], second.order(name)[rows])
     levels = (first.levels[name][rows], second.levels[name][rows])
-    return measure.differences(label, *predictions, users, levels)
+    cut = first.censored_among(name, rows)
+    return measure.differences(label, *predictions, users, levels=levels, censored=cut)

@@ -25,7 +25,12 @@ Table = dict[str, dict[str, float]]
 TABLES, TRUNK, TOWERS = "tables", "trunk", "towers"
 """Parts of a model that targets share; those of the trunk are ``trunk`` and ``trunk.NAME``."""
 DEAD = 0.9
-"""A unit that is 0 or less on more than this share of the rows is dead."""
+"""A unit that gives nothing on more than this share of the rows is dead."""
+NOTHING, OF_LAYER = {"relu": 0.0}, 0.01
+"""Activation to the most that a unit gives where it gives nothing, in the root mean square of its
+layer's outputs; and that of all others, which give exactly 0 nowhere."""
+FULL = 4
+"""Rows a dimension that a table needs before one can say whether it uses its width."""
 _ROWS = 1 << 20
 
 
@@ -53,13 +58,16 @@ def information_abundance(model: RankingModel) -> Table:
 
     From 1, where all rows lie on one line, to the block's width. Low means that the embeddings
     have collapsed into few dimensions. Guo et al., "On the Embedding Collapse when Scaling up
-    Recommendation Models", ICML 2024, definition 1. Blocks of width 1 are left out.
+    Recommendation Models", ICML 2024, definition 1. Blocks of width 1 are left out, and so are
+    tables of fewer than ``FULL`` rows a dimension, which are narrow whatever they learn.
     """
     tables = model.features.tables
     wide = {block: at for block, at in spans(tables.blocks).items() if tables.blocks[block] > 1}
+    least = FULL * max((tables.blocks[block] for block in wide), default=0)
     weight, found = tables.read(), Table()
     for name, rows in spans(tables.tables).items():
-        found[name] = {block: _abundance(weight[rows, at]) for block, at in wide.items()}
+        if tables.tables[name] >= least:
+            found[name] = {block: _abundance(weight[rows, at]) for block, at in wide.items()}
     return {name: blocks for name, blocks in found.items() if blocks}
 
 
@@ -81,7 +89,8 @@ def expert_health(model: RankingModel, batches: Iterable[Batch]) -> dict[str, An
     -------
     dict
         ``experts``: part of the trunk to ``{expert: share of its units that are dead}``, a unit
-        being dead that is 0 or less on more than 90 % of the rows (Wang et al., "HoME", KDD 2025).
+        being dead that gives nothing on more than 90 % of the rows: 0 with relu (Wang et al.,
+        "HoME", KDD 2025), with other activations less than 1 % of its layer's root mean square.
         ``gates``: part to ``{gate: {"weights": {expert: mean weight}, "entropy": ..}}``, the mean
         entropy of its weights over that of equal ones: 0 where each row has one expert.
     """
@@ -93,7 +102,8 @@ def expert_health(model: RankingModel, batches: Iterable[Batch]) -> dict[str, An
     off, weights, entropy = _Means(), _Means(), _Means()
     with _hooks() as hooks:
         for name, part in experts:  # The last layer: a trunk may skip ``Experts.forward`` itself.
-            _watch(hooks, part.after[-1], lambda x, n=name: off.add(n, (x <= 0).float()))
+            near = NOTHING.get(part.activation, OF_LAYER)
+            _watch(hooks, part.after[-1], lambda x, n=name, k=near: off.add(n, _nothing(x, k)))
         for name, gate in gates:
             _watch(hooks, gate, lambda w, n=name: weights.add(n, w))
             _watch(hooks, gate, lambda w, n=name: entropy.add(n, torch.special.entr(w).sum(-1)))
@@ -134,6 +144,11 @@ def _hooks() -> Iterator[list[RemovableHandle]]:
 
 def _watch(hooks: list[RemovableHandle], part: nn.Module, see: Any) -> None:
     hooks.append(part.register_forward_hook(lambda _, __, out: see(out)))
+
+
+def _nothing(x: Tensor, near: float) -> Tensor:
+    """Return 1 where a unit gives nothing beside what its layer gives, else 0."""
+    return (x.abs() <= near * x.square().mean().sqrt()).float()
 
 
 def _dead(names: Sequence[str], off: Tensor) -> dict[str, float]:

@@ -13,7 +13,7 @@ from trimtab.evaluation import metrics
 from trimtab.evaluation.intervals import UserBootstrap
 from trimtab.evaluation.measures import MEASURES, Measure
 from trimtab.evaluation.outcomes import outcomes
-from trimtab.evaluation.predict import observed_labels, order_of, predict
+from trimtab.evaluation.predict import censored_rows, observed_labels, order_of, predict
 from trimtab.model import RankingModel
 
 Values = NDArray[np.float32]
@@ -27,6 +27,9 @@ class Evaluation:
     labels, predictions
         Target to what happened and to what was predicted, over all rows; NaN where either is
         not known. ``predictions`` holds ``b_given_a`` beside a conditional target too.
+    censored
+        Target to the rows of which it is known only that they have at least their label; without
+        the targets whose labels are all exact.
     before, levels
         The model's own predictions, not yet calibrated; and predictions for what is measured of
         their level, not of their order alone: see ``calibrate``.
@@ -38,12 +41,15 @@ class Evaluation:
         self.before = predict(model, columns)
         self.predictions = self.levels = self.before
         self.labels = observed_labels(model, columns)
+        self.censored = censored_rows(model, columns)
         nothing = np.float32(np.nan)
         for name, parent in model.given.items():
             if model.targets[name].measure == "quantity":
                 happened = self.labels[parent]
                 label = np.where(happened == 0, np.float32(0), self.labels[name])
                 self.labels[name] = np.where(np.isnan(happened), nothing, label)
+                if name in self.censored:  # Where the step did not happen, 0 is all there is.
+                    self.censored[name] &= happened != 0
         scene, present = columns.arrays["scene"], model.present.cpu().numpy()
         for name, scenes in zip(model.targets, present, strict=True):
             self.labels[name] = np.where(scenes[scene], self.labels[name], nothing)
@@ -80,7 +86,9 @@ class Evaluation:
     def ranks(self) -> dict[str, float]:
         """Return each target's ranking metric: AUC, XAUC or utility."""
         return {
-            name: MEASURES[target.measure].rank(self.labels[name], self.order(name))
+            name: MEASURES[target.measure].rank(
+                self.labels[name], self.order(name), self.censored.get(name)
+            )
             for name, target in self.model.targets.items()
         }
 
@@ -123,8 +131,8 @@ class Evaluation:
         rows = rows & ~np.isnan(self.labels[name])
         label, prediction, users = self._part(name, rows)
         report: dict[str, Any] = {"kind": target.kind, "rows": len(label)}
-        level = self.levels[name][rows]
-        report |= measure.all_rows(label, prediction, users, level)
+        level, cut = self.levels[name][rows], self.censored_among(name, rows)
+        report |= measure.all_rows(label, prediction, users, level=level, censored=cut)
         report |= _sums(measure, label, level, self.before[name][rows], users)
         if target.censored:  # What happened is not known, so predictions have no sum to meet.
             report |= dict.fromkeys(("pcoc", "pcoc_before", "pcoc_interval"))
@@ -133,8 +141,13 @@ class Evaluation:
             happened = rows & (self.labels[parent] == 1)
             label, _, users = self._part(name, happened)
             given = self.order(f"{name}_given_{parent}")[happened]
-            report |= {"given": parent} | measure.where_given(label, given, users)
+            cut = self.censored_among(name, happened)
+            report |= {"given": parent} | measure.where_given(label, given, users, cut)
         return report
+
+    def censored_among(self, name: str, rows: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Return which of some rows are censored; None where every label of the target is exact."""
+        return self.censored[name][rows] if name in self.censored else None
 
     def _part(self, name: str, rows: NDArray[np.bool_]) -> tuple[Values, Values, UserBootstrap]:
         users = self.columns.arrays["user"][rows]
@@ -149,7 +162,9 @@ def _sums(
     report: dict[str, Any] = {f"{key}_before": of(label, before) for key, of in off.items()}
     if "pcoc" in off:
         predicted, happened = (users.mean(label, values) for values in (level, label))
-        report["pcoc_interval"] = list(users.interval(metrics.ratio(predicted, happened)))
+        known = np.isfinite(report["pcoc_before"])
+        draws = np.where(known, metrics.ratio(predicted, happened), np.nan)
+        report["pcoc_interval"] = list(users.interval(draws))
     return report
 
 

@@ -9,6 +9,7 @@ in for each other when one of them is shuffled, and only their group shows what 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from trimtab.evaluation.evaluate import Evaluation, Values, finite
 from trimtab.evaluation.groups import Group, fewer
 from trimtab.evaluation.measures import MEASURES
 from trimtab.evaluation.metrics import (
+    Censored,
     Floats,
     Parts,
     grouped_auc_parts,
@@ -35,22 +37,27 @@ PARTS = 20
 WORK = 130_000_000
 """Values that are looked at, at most: some 10 seconds of two processor cores."""
 
-_NEAR = 2.09
-"""Standard errors about a mean of 20 parts within which 95 % lies (Student's t, 19 degrees)."""
+_NEAR, _FAR = 2.09, 2.86
+"""Standard errors about a mean of 20 parts within which 95 % and 99 % lie (Student's t, 19
+degrees); the latter for scenes, of which there are several."""
 _FEWEST_PARTS = 15
 _FEWEST_ROWS = 2_000
 _ROW = 100
 """What a row costs beside its features, in values."""
 
-_WITHIN: Mapping[str, Callable[[Values, Values, NDArray[np.int64]], Parts]] = {
-    "auc": grouped_auc_parts,
-    "xauc": grouped_xauc_parts,
-    "utility": utility_within_parts,
+Within = Callable[[Values, Values, NDArray[np.int64]], Parts]
+"""A ranking metric within groups of rows, of (label, prediction, group)."""
+
+_WITHIN: Mapping[str, Callable[[Censored], Within]] = {
+    "auc": lambda _: grouped_auc_parts,
+    "xauc": lambda censored: partial(grouped_xauc_parts, censored=censored),
+    "utility": lambda _: utility_within_parts,
 }
-"""Ranking metric to the same within groups of rows."""
+"""Ranking metric to the same within groups, of rows some of which are censored."""
 
 Orders = Mapping[str, Floats]
-"""Target to its ranking metric over all rows, in each scene, and in each part of the users."""
+"""Target to its ranking metric over all rows, in each scene, in each part of the users, and in
+each part of each scene."""
 
 
 def importance(
@@ -84,7 +91,7 @@ def importance(
         is shuffled; and ``groups``, ``[{"name", "kind", "features", "carries_nothing", "targets"},
         ..]``. There a target has its ``fall``, the ``interval`` that holds it 95 times in 100 on
         other users, its smallest and largest in a repeat as ``spread``, and it in ``scenes``.
-        ``carries_nothing`` says that no target is worse beyond chance.
+        ``carries_nothing`` says that no target is worse beyond chance, over all rows or in a scene.
     """
     chance = np.random.default_rng(seed)
     columns = evaluation.columns
@@ -134,8 +141,8 @@ class _Sample:
 
     Attributes
     ----------
-    labels, rankings
-        Target to what happened, and to the name of its ranking metric.
+    labels, rankings, within
+        Target to what happened, to the name of its ranking metric, and to that within groups.
     scene, part
         Each row's scene, and the part that its user is in.
     towers
@@ -144,6 +151,7 @@ class _Sample:
 
     labels: Mapping[str, Values]
     rankings: Mapping[str, str]
+    within: Mapping[str, Within]
     scene: NDArray[np.int64]
     part: NDArray[np.int64]
     towers: Mapping[str, frozenset[str]]
@@ -155,9 +163,12 @@ class _Sample:
         users, code = np.unique(arrays["user"][index], return_inverse=True)
         apart = len(model.towers) > 1 and not model.staged
         towers = {name: frozenset(tower.heads) for name, tower in model.towers.items()}
+        rankings = {name: MEASURES[t.measure].ranking for name, t in model.targets.items()}
+        cut = {name: evaluation.censored_among(name, index) for name in model.targets}
         return cls(
             labels={name: evaluation.labels[name][index] for name in model.targets},
-            rankings={name: MEASURES[t.measure].ranking for name, t in model.targets.items()},
+            rankings=rankings,
+            within={name: _WITHIN[ranking](cut[name]) for name, ranking in rankings.items()},
             scene=np.asarray(arrays["scene"][index], dtype=np.int64),
             part=chance.permutation(len(users))[code] % PARTS,
             towers=towers if apart else {},
@@ -165,12 +176,14 @@ class _Sample:
 
     def orders(self, predictions: Mapping[str, Values]) -> dict[str, Floats]:
         """Measure how well predictions are ordered."""
-        whole = np.zeros_like(self.scene)
-        groupings = [(whole, 1), (self.scene, len(self.towers)), (self.part, PARTS)]
+        whole, scenes = np.zeros_like(self.scene), len(self.towers)
+        parts_of_scenes = self.scene * PARTS + self.part
+        groupings = [(whole, 1), (self.scene, scenes), (self.part, PARTS)]
+        groupings.append((parts_of_scenes, scenes * PARTS))
         groupings = [(group, count) for group, count in groupings if count]
         found = {}
-        for name, ranking in self.rankings.items():
-            within, label, order = _WITHIN[ranking], self.labels[name], order_of(name, predictions)
+        for name, within in self.within.items():
+            label, order = self.labels[name], order_of(name, predictions)
             values = [_spread(within(label, order, group), count) for group, count in groupings]
             found[name] = np.concatenate(values)
         return found
@@ -182,27 +195,35 @@ class _Sample:
 
     def report(self, group: Group, falls: Sequence[Orders]) -> dict[str, Any]:
         """Return what every target loses by a group, as JSON, given the loss in each repeat."""
-        targets = {
-            name: self._fall(name, np.stack([fall[name] for fall in falls])) for name in self.labels
-        }
+        losses = {name: np.stack([fall[name] for fall in falls]) for name in self.labels}
+        targets = {name: self._fall(name, repeats) for name, repeats in losses.items()}
         least = np.array([_least(of) for of in targets.values()])
+        worse = any(self._worse_in_a_scene(name, of.mean(axis=0)) for name, of in losses.items())
         return {
             "name": group.name,
             "kind": group.kind,
             "features": list(group.features),
-            "carries_nothing": bool((least <= 0).any() and not (least > 0).any()),
+            "carries_nothing": bool((least <= 0).any() and not (least > 0).any() and not worse),
             "targets": targets,
         }
 
     def _fall(self, name: str, repeats: Floats) -> dict[str, Any]:
-        mean = repeats.mean(axis=0)
-        whole, parts = repeats[:, 0], mean[-PARTS:]
+        mean, scenes = repeats.mean(axis=0), len(self.towers)
+        whole, parts = repeats[:, 0], mean[1 + scenes : 1 + scenes + PARTS]
         return {
             "fall": float(mean[0]),
-            "interval": _interval(float(mean[0]), parts),
+            "interval": _interval(float(mean[0]), parts, _NEAR),
             "spread": [float(whole.min()), float(whole.max())],
             "scenes": self._scenes(name, mean),
         }
+
+    def _worse_in_a_scene(self, name: str, mean: Floats) -> bool:
+        """Say whether a target loses beyond chance in a scene; in one of few rows nobody knows."""
+        count = len(self.towers)
+        parts = mean[1 + count + PARTS :].reshape(count, PARTS)
+        lows = [_interval(float(f), p, _FAR)[0] for f, p in zip(mean[1:], parts, strict=False)]
+        scenes = zip(self.towers.values(), lows, strict=True)
+        return any(name in targets and low > 0 for targets, low in scenes)
 
     def _scenes(self, name: str, values: Floats) -> dict[str, float]:
         scenes = enumerate(self.towers.items(), start=1)
@@ -222,10 +243,16 @@ def _spread(parts: Parts, groups: int) -> Floats:
     return values
 
 
-def _interval(fall: float, parts: Floats) -> list[float]:
-    """Return the interval of a loss that was measured in parts of the users too."""
+def _interval(fall: float, parts: Floats, errors: float) -> list[float]:
+    """Return the interval of a loss that was measured in parts of the users too.
+
+    Parameters
+    ----------
+    errors
+        Standard errors that it reaches on either side.
+    """
     known = parts[~np.isnan(parts)]
     if len(known) < _FEWEST_PARTS:
         return [float("nan"), float("nan")]
     error = float(known.std(ddof=1)) / np.sqrt(len(known))
-    return [fall - _NEAR * error, fall + _NEAR * error]
+    return [fall - errors * error, fall + errors * error]

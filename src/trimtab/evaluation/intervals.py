@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.evaluation.metrics import (
+    Censored,
     Floats,
     Parts,
     Rows,
     Weights,
-    grouped_auc_parts,
-    grouped_xauc_parts,
     observed,
     ratio,
-    utility_within_parts,
 )
 from trimtab.evaluation.pairs import pair_weights
 from trimtab.evaluation.pulls import Pulls
@@ -50,9 +48,10 @@ class Estimate(NamedTuple):
 class UserBootstrap:
     """Metrics of many resamples of the users, and intervals from them.
 
-    Each metric's method returns its value in every resample, NaN where that is not defined. The
-    resamples depend on users and seed alone: two models, targets or metrics meet the same ones, so
-    that the interval of a difference or a ratio of such values is a paired one.
+    Each metric's method returns an `Estimate`: its value, and its value in every resample, NaN
+    where that is not defined. The resamples depend on users and seed alone: two models, targets or
+    metrics meet the same ones, so that the interval of a difference or a ratio of such values is a
+    paired one.
 
     Parameters
     ----------
@@ -67,7 +66,8 @@ class UserBootstrap:
     >>> users, label = np.arange(1000) // 5, random.integers(0, 2, 1000)
     >>> good, bad = label + random.normal(size=1000), random.normal(size=1000)
     >>> bootstrap = UserBootstrap(users)
-    >>> low, high = bootstrap.interval(bootstrap.auc(label, good) - bootstrap.auc(label, bad))
+    >>> ours, theirs = (bootstrap.of_auc(label, score).resampled() for score in (good, bad))
+    >>> low, high = bootstrap.interval(ours - theirs)
     >>> low > 0
     True
     """
@@ -100,15 +100,15 @@ class UserBootstrap:
         return float(low), float(high)
 
     def mean(self, label: Rows, value: Rows, weight: Weights = None) -> Floats:
+        """Mean of a value of each row in every resample, as `of_mean`."""
+        return self.of_mean(label, value, weight).resampled()
+
+    def of_mean(self, label: Rows, value: Rows, weight: Weights = None) -> Estimate:
         """Mean of a value of each row, such as its loss, over rows whose label is not missing.
 
         The mean of `row_log_loss` is the log loss; that of the predictions over that of the labels
         is PCOC.
         """
-        return self.of_mean(label, value, weight).resampled()
-
-    def of_mean(self, label: Rows, value: Rows, weight: Weights = None) -> Estimate:
-        """As `mean`, with its value over the rows as they are."""
         codes = self.groups(label)
         _, row_weight, value, users = observed(label, weight, value, codes)
         columns = row_weight * value, row_weight
@@ -117,22 +117,14 @@ class UserBootstrap:
             lambda: self._ratio(*columns, users, among=codes),
         )
 
-    def auc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Floats:
-        """AUC; the rows are sorted once."""
-        return self.of_auc(label, prediction, weight).resampled()
-
     def of_auc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Estimate:
-        """As `auc`, with its value: the utility of gains of 0 and 1."""
+        """AUC: the utility of gains of 0 and 1; the rows are sorted once."""
         label = np.asarray(label)
         positive = np.where(np.isnan(label), np.nan, label > 0)
         return self.of_utility(positive, prediction, weight)
 
-    def utility(self, gain: Rows, score: Rows, weight: Weights = None) -> Floats:
-        """C of `metrics.utility`; the rows are sorted once by score and once by gain."""
-        return self.of_utility(gain, score, weight).resampled()
-
     def of_utility(self, gain: Rows, score: Rows, weight: Weights = None) -> Estimate:
-        """As `utility`, with its value."""
+        """C of `metrics.utility`; the rows are sorted once by score and once by gain."""
         codes = self.groups(gain)
         people = codes.max(initial=-1) + 1
         pulls = Pulls(gain, score, codes, weight)
@@ -141,20 +133,21 @@ class UserBootstrap:
             lambda: np.array([pulls(d) for draws in self._draws(people, people) for d in draws]),
         )
 
-    def xauc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Floats:
-        """XAUC to first order in the draws, as counting all pairs again is dear.
+    def of_xauc(
+        self, label: Rows, prediction: Rows, weight: Weights = None, censored: Censored = None
+    ) -> Estimate:
+        """XAUC, of resamples to first order in the draws, as counting all pairs again is dear.
 
         With ``a_i`` the weight of the pairs of row i that are in order and ``b_i`` of those that
         should be, ``sum n_i a_i / sum n_i b_i`` of draws n moves half as far as XAUC, since a pair
-        has two rows.
+        has two rows. Pairs are counted once; ``censored`` as in `metrics.xauc`.
         """
-        return self.of_xauc(label, prediction, weight).resampled()
-
-    def of_xauc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Estimate:
-        """As `xauc`, with its value; pairs are counted once."""
         codes = self.groups(label)
-        label, row_weight, prediction, users = observed(label, weight, prediction, codes)
-        pairs = pair_weights(label, prediction, row_weight, np.zeros_like(users))
+        told = () if censored is None else (censored,)
+        label, row_weight, prediction, users, *cut = observed(
+            label, weight, prediction, codes, *told
+        )
+        pairs = pair_weights(label, prediction, row_weight, np.zeros_like(users), *cut)
         concordant, comparable = (row_weight * pair for pair in pairs)
         value = ratio(concordant.sum(), comparable.sum())
 
@@ -164,22 +157,10 @@ class UserBootstrap:
 
         return Estimate(lambda: float(value), resampled)
 
-    def grouped_auc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Floats:
-        """GAUC, whose groups are the users."""
-        return self.of_groups(grouped_auc_parts, label, prediction, weight).resampled()
-
-    def grouped_xauc(self, label: Rows, prediction: Rows, weight: Weights = None) -> Floats:
-        """XGAUC, whose groups are the users."""
-        return self.of_groups(grouped_xauc_parts, label, prediction, weight).resampled()
-
-    def utility_within(self, gain: Rows, score: Rows, weight: Weights = None) -> Floats:
-        """C of pairs of rows of one user, as `metrics.utility_within`."""
-        return self.of_groups(utility_within_parts, gain, score, weight).resampled()
-
     def of_groups(
         self, metric: GroupedMetric, label: Rows, prediction: Rows, weight: Weights = None
     ) -> Estimate:
-        """Estimate a metric within users, whose parts are computed once."""
+        """Estimate a metric within users, such as GAUC; its parts are computed once."""
         codes = self.groups(label)
         parts = metric(label, prediction, codes, weight)
         columns = parts.weight * parts.value, parts.weight

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.evaluation import metrics
 from trimtab.evaluation.intervals import Estimate, UserBootstrap
+from trimtab.evaluation.metrics import Censored
 
 Values = NDArray[np.float32]
 Report = dict[str, float | list[float]]
@@ -19,24 +21,38 @@ class Metric:
 
     Attributes
     ----------
-    estimate
-        Both of (label, prediction, users); what they share is computed once.
+    of
+        Both of (label, prediction, users, censored); what they share is computed once.
     of_level
         Whether it is of the level of the predictions, not of their order alone.
     """
 
-    estimate: Callable[[Values, Values, UserBootstrap], Estimate]
+    of: Callable[[Values, Values, UserBootstrap, Censored], Estimate]
     of_level: bool = False
 
-    def value(self, label: Values, prediction: Values, users: UserBootstrap) -> float:
+    def estimate(
+        self, label: Values, prediction: Values, users: UserBootstrap, censored: Censored = None
+    ) -> Estimate:
+        """Return both.
+
+        Parameters
+        ----------
+        censored
+            Rows known only to have at least their label.
+        """
+        return self.of(label, prediction, users, censored)
+
+    def value(
+        self, label: Values, prediction: Values, users: UserBootstrap, censored: Censored = None
+    ) -> float:
         """Return the metric of the rows as they are."""
-        return self.estimate(label, prediction, users).value()
+        return self.estimate(label, prediction, users, censored).value()
 
     def resampled(
-        self, label: Values, prediction: Values, users: UserBootstrap
+        self, label: Values, prediction: Values, users: UserBootstrap, censored: Censored = None
     ) -> NDArray[np.float64]:
         """Return its value in every resample."""
-        return self.estimate(label, prediction, users).resampled()
+        return self.estimate(label, prediction, users, censored).resampled()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +73,18 @@ class Measure:
     metrics: Mapping[str, Metric]
     others: Mapping[str, Callable[[Values, Values], float]]
 
-    def rank(self, label: Values, prediction: Values) -> float:
+    def rank(self, label: Values, prediction: Values, censored: Censored = None) -> float:
         """Return the ranking metric alone."""
-        return self.metrics[self.ranking].value(label, prediction, UserBootstrap())
+        return self.metrics[self.ranking].value(label, prediction, UserBootstrap(), censored)
 
     def all_rows(
         self,
         label: Values,
         prediction: Values,
         users: UserBootstrap,
+        *,
         level: Values | None = None,
+        censored: Censored = None,
     ) -> Report:
         """Return every metric, and the intervals of those that have one.
 
@@ -74,20 +92,24 @@ class Measure:
         ----------
         level
             Predictions for the metrics that are not of order alone, where they are others.
+        censored
+            Rows known only to have at least their label.
         """
         report: Report = {}
         level = prediction if level is None else level
         for name, metric in self.metrics.items():
             measured = level if metric.of_level else prediction
-            found = metric.estimate(label, measured, users)
+            found = metric.estimate(label, measured, users, censored)
             report[name] = found.value()
             low, high = users.interval(found.resampled())
             report[f"{name}_interval"] = [low, high]
         return report | {name: other(label, level) for name, other in self.others.items()}
 
-    def where_given(self, label: Values, prediction: Values, users: UserBootstrap) -> Report:
+    def where_given(
+        self, label: Values, prediction: Values, users: UserBootstrap, censored: Censored = None
+    ) -> Report:
         """Return the ranking metric over the rows where the earlier step happened."""
-        estimate = self.metrics[self.ranking].estimate(label, prediction, users)
+        estimate = self.metrics[self.ranking].estimate(label, prediction, users, censored)
         low, high = users.interval(estimate.resampled())
         return {
             f"{self.ranking}_given": estimate.value(),
@@ -100,7 +122,9 @@ class Measure:
         first: Values,
         second: Values,
         users: UserBootstrap,
+        *,
         levels: tuple[Values, Values] | None = None,
+        censored: Censored = None,
     ) -> dict[str, Report]:
         """Return second minus first of every metric, on the same rows and the same resamples.
 
@@ -108,11 +132,13 @@ class Measure:
         ----------
         levels
             Predictions for the metrics that are not of order alone, where they are others.
+        censored
+            Rows known only to have at least their label.
         """
         found: dict[str, Report] = {}
         for name, metric in self.metrics.items():
             both = levels if levels and metric.of_level else (first, second)
-            estimates = [metric.estimate(label, prediction, users) for prediction in both]
+            estimates = [metric.estimate(label, values, users, censored) for values in both]
             values = [estimate.value() for estimate in estimates]
             draws = [estimate.resampled() for estimate in estimates]
             low, high = users.interval(draws[1] - draws[0])
@@ -141,10 +167,10 @@ MEASURES = {
     "probability": Measure(
         ranking="auc",
         metrics={
-            "auc": Metric(lambda y, p, users: users.of_auc(y, p)),
-            "gauc": Metric(lambda y, p, users: users.of_groups(metrics.grouped_auc_parts, y, p)),
+            "auc": Metric(lambda y, p, users, _: users.of_auc(y, p)),
+            "gauc": Metric(lambda y, p, users, _: users.of_groups(metrics.grouped_auc_parts, y, p)),
             "logloss": Metric(
-                lambda y, p, users: users.of_mean(y, metrics.row_log_loss(y, p)), of_level=True
+                lambda y, p, users, _: users.of_mean(y, metrics.row_log_loss(y, p)), of_level=True
             ),
         },
         others={
@@ -157,19 +183,25 @@ MEASURES = {
     "quantity": Measure(
         ranking="xauc",
         metrics={
-            "xauc": Metric(lambda y, p, users: users.of_xauc(y, p)),
-            "xgauc": Metric(lambda y, p, users: users.of_groups(metrics.grouped_xauc_parts, y, p)),
+            "xauc": Metric(lambda y, p, users, cut: users.of_xauc(y, p, censored=cut)),
+            "xgauc": Metric(
+                lambda y, p, users, cut: users.of_groups(
+                    partial(metrics.grouped_xauc_parts, censored=cut), y, p
+                )
+            ),
             # Of the typical value: of a label with a long tail the mean is far from most.
-            "mae": Metric(lambda y, p, users: users.of_mean(y, np.abs(y.astype(np.float64) - p))),
+            "mae": Metric(
+                lambda y, p, users, _: users.of_mean(y, np.abs(y.astype(np.float64) - p))
+            ),
         },
         others={"rmse": metrics.root_mean_squared_error, "pcoc": metrics.pcoc, "mean": _mean},
     ),
     "gain": Measure(
         ranking="utility",
         metrics={
-            "utility": Metric(lambda y, p, users: users.of_utility(y, p)),
+            "utility": Metric(lambda y, p, users, _: users.of_utility(y, p)),
             "utility_within_user": Metric(
-                lambda y, p, users: users.of_groups(metrics.utility_within_parts, y, p)
+                lambda y, p, users, _: users.of_groups(metrics.utility_within_parts, y, p)
             ),
         },
         others={"positives": _positives, "auc": _any_auc, "mean_gain": _mean},

@@ -20,6 +20,8 @@ from trimtab.evaluation.sorting import Rows as Rows
 from trimtab.evaluation.sorting import codes_of, edges, rising, sums, then_by
 
 Weights = Rows | None
+Censored = Rows | None
+"""Rows known only to have at least their label, as booleans; None where every label is exact."""
 
 
 class Parts(NamedTuple):
@@ -87,25 +89,37 @@ def utility_within_parts(gain: Rows, score: Rows, group: Rows, weight: Weights =
     return _defined(ranking.groups, value, ideal, worth=ideal)
 
 
-def xauc(label: Rows, prediction: Rows, weight: Weights = None) -> float:
+def xauc(label: Rows, prediction: Rows, weight: Weights = None, censored: Censored = None) -> float:
     """Share of the pairs with different labels that the predictions put in order, ties half.
 
     Zhan et al., "Deconfounding Duration Bias in Watch-time Prediction for Video Recommendation",
-    KDD 2022, but over all pairs, not a sample. O(n log n).
+    KDD 2022, but over all pairs, not a sample; and of censored labels over those whose order is
+    known, which is Harrell's C (JAMA 1982). O(n log n).
+
+    Parameters
+    ----------
+    censored
+        Rows known only to have at least their label: a pair in which theirs is the smaller one
+        does not count.
     """
-    return grouped_xauc(label, prediction, np.zeros_like(label, dtype=np.int8), weight)
+    return grouped_xauc(label, prediction, np.zeros_like(label, dtype=np.int8), weight, censored)
 
 
-def grouped_xauc(label: Rows, prediction: Rows, group: Rows, weight: Weights = None) -> float:
-    """XGAUC: mean `xauc` of the groups with two different labels, by their weight as in GAUC."""
-    return grouped_xauc_parts(label, prediction, group, weight).mean()
+def grouped_xauc(
+    label: Rows, prediction: Rows, group: Rows, weight: Weights = None, censored: Censored = None
+) -> float:
+    """XGAUC: mean `xauc` of the groups with a pair that counts, by their weight as in GAUC."""
+    return grouped_xauc_parts(label, prediction, group, weight, censored).mean()
 
 
-def grouped_xauc_parts(label: Rows, prediction: Rows, group: Rows, weight: Weights = None) -> Parts:
-    """XAUC and weight of each group that has two different labels."""
-    label, row_weight, prediction, group = observed(label, weight, prediction, group)
+def grouped_xauc_parts(
+    label: Rows, prediction: Rows, group: Rows, weight: Weights = None, censored: Censored = None
+) -> Parts:
+    """XAUC and weight of each group that has a pair that counts."""
+    told = () if censored is None else (censored,)
+    label, row_weight, prediction, group, *cut = observed(label, weight, prediction, group, *told)
     groups, code = codes_of(group)
-    pairs = pair_weights(label, prediction, row_weight, code)
+    pairs = pair_weights(label, prediction, row_weight, code, *cut)
     concordant, comparable, rows = (np.bincount(code, row_weight * x) for x in (*pairs, 1.0))
     return _defined(groups, ratio(concordant, comparable), rows, worth=comparable)
 
@@ -137,9 +151,13 @@ def normalised_entropy(label: Rows, prediction: Rows, weight: Weights = None) ->
 
 
 def pcoc(label: Rows, prediction: Rows, weight: Weights = None) -> float:
-    """Predicted over observed: ``sum p / sum y``, of clicks or of any amount."""
+    """Predicted over observed: ``sum p / sum y``, of clicks or of any amount of 0 and more.
+
+    Not defined where a label is below 0: a sum about 0 is far from any other.
+    """
     label, row_weight, prediction = observed(label, weight, prediction)
-    return float(ratio(row_weight @ prediction, row_weight @ label))
+    total = row_weight @ label if label.min(initial=0) >= 0 else np.nan
+    return float(ratio(row_weight @ prediction, total))
 
 
 def expected_calibration_error(

@@ -57,5 +57,16 @@ def order_of(name: str, predictions: Mapping[str, NDArray[np.float32]]) -> NDArr
 
 def observed_labels(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.float32]]:
     """Return what each target's prediction is compared with, NaN where it was not observed."""
-    labels = {n: torch.from_numpy(columns.label(n).copy()) for n in columns.names.labels}
+    labels = _labels(columns)
     return {name: target.label(labels).numpy() for name, target in model.targets.items()}
+
+
+def censored_rows(model: RankingModel, columns: Columns) -> dict[str, NDArray[np.bool_]]:
+    """Return where no more is known than that the label is reached; exact targets are left out."""
+    labels = _labels(columns)
+    reached = {name: target.reached(labels) for name, target in model.targets.items()}
+    return {name: rows.numpy() for name, rows in reached.items() if rows is not None}
+
+
+def _labels(columns: Columns) -> dict[str, torch.Tensor]:
+    return {n: torch.from_numpy(columns.label(n).copy()) for n in columns.names.labels}

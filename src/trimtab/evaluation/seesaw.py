@@ -54,6 +54,8 @@ class Rivals:
         What happened, NaN where it was not observed, and the user, of each row.
     shared, single
         Predictions of each row, one array a seed; the seeds are paired.
+    censored
+        Rows known only to have at least their label; None where every label is exact.
     """
 
     measure: str
@@ -61,6 +63,7 @@ class Rivals:
     users: NDArray[Any]
     shared: Sequence[Values]
     single: Sequence[Values]
+    censored: Mask | None = None
 
 
 def sentence(targets: Mapping[str, Found]) -> str:
@@ -141,9 +144,10 @@ def _target(rivals: Rivals, rows: Mask) -> Found:
     label, users = rivals.label[rows], UserBootstrap(rivals.users[rows])
     measure = MEASURES[rivals.measure]
     estimate = measure.metrics[measure.ranking].estimate
+    cut = None if rivals.censored is None else rivals.censored[rows]
     values, draws = {}, {}
     for side in ("single", "shared"):
-        found = [estimate(label, column[rows], users) for column in getattr(rivals, side)]
+        found = [estimate(label, column[rows], users, cut) for column in getattr(rivals, side)]
         values[side] = np.array([one.value() for one in found])
         draws[side] = np.mean([one.resampled() for one in found], 0)
     differences = values["shared"] - values["single"]

@@ -133,9 +133,12 @@ class Tables(nn.Module, ABC):
     ----------
     weight
         What gradients are taken by, ``[rows, width]``; the rows themselves are ``read``.
+    in_weight
+        Whether ``weight`` holds the rows too.
     """
 
     weight: nn.Parameter
+    in_weight: bool = True
 
     def __init__(
         self, tables: Mapping[str, int], blocks: Mapping[str, int], deviation: float

@@ -1,7 +1,7 @@
 """Rows to be put in order: what was predicted of them, and what happened where that is known."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class Candidates:
         The list that a row stands in: a number a user, or a request.
     scene
         Index of the row's scene in ``scenes``.
+    censored
+        Target to the rows known only to have at least their label; exact targets are left out.
     """
 
     predictions: Mapping[str, Floats]
@@ -39,14 +41,16 @@ class Candidates:
     group: Codes
     scene: Codes
     scenes: tuple[str, ...]
+    censored: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, evaluation: Evaluation, units: Mapping[str, str]) -> "Candidates":
         """Take the rows of an evaluation."""
         model, columns = evaluation.model, evaluation.columns
-        return cls.predicted(
+        found = cls.predicted(
             model, columns, evaluation.predictions, units=units, labels=evaluation.labels
         )
+        return replace(found, censored=evaluation.censored)
 
     @classmethod
     def predicted(
@@ -91,4 +95,5 @@ class Candidates:
             group=self.group[rows],
             scene=self.scene[rows],
             scenes=self.scenes,
+            censored={name: cut[rows] for name, cut in self.censored.items()},
         )

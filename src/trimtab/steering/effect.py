@@ -93,6 +93,7 @@ class _Rows:
         labels = {name: candidates.labels[name][rows] for name in binary}
         self.known = {name: int((~np.isnan(y)).sum()) for name, y in labels.items() if _any(y)}
         self.binary = {name: binary[name] for name in self.known}
+        self.censored = {n: candidates.censored[n][rows] for n in candidates.censored}
         stacked = [labels[name] for name in self.known]
         gains = np.reshape(stacked, (len(self.known), int(rows.sum())))
         self.orders = Orders(gains, candidates.group[rows], k=k)
@@ -120,7 +121,8 @@ class _Rows:
             found[name] = {to: [one[of] for one in metrics] for to, of in names.items()}
         for i, (name, binary) in enumerate(self.binary.items()):
             if full and not binary:
-                found[name]["xauc"] = [orders.xauc(score, i) for score in scores]
+                cut = self.censored.get(name)
+                found[name]["xauc"] = [orders.xauc(score, i, cut) for score in scores]
         return found
 
 

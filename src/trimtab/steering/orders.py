@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.evaluation.intervals import UserBootstrap
-from trimtab.evaluation.metrics import ratio
+from trimtab.evaluation.metrics import Censored, ratio
 from trimtab.evaluation.pairs import pair_weights
 from trimtab.steering.candidates import Codes, Floats
 from trimtab.steering.lists import Arranged, Lists, blocks
@@ -72,10 +72,10 @@ class Orders:
             found |= zip(part.which, metrics, strict=True)
         return [found[i] for i in sorted(found)]
 
-    def xauc(self, score: Floats, gain: int) -> Metric:
+    def xauc(self, score: Floats, gain: int, censored: Censored = None) -> Metric:
         """Return the XAUC of one gain; it costs more than all other metrics together."""
         part = next(part for part in self._parts if gain in part.which)
-        return part.xauc(score, list(part.which).index(gain))
+        return part.xauc(score, list(part.which).index(gain), censored)
 
 
 @dataclass(frozen=True)
@@ -181,10 +181,10 @@ class _Part:
         below[self.rows.lists.present] = weight
         return Mean(above, below)
 
-    def xauc(self, score: Floats, i: int) -> Pairs:
+    def xauc(self, score: Floats, i: int, censored: Censored = None) -> Pairs:
         """Return the XAUC of a gain, whose pairs count alike."""
         ones, everyone = np.ones(len(self.rows.person)), np.zeros_like(self.rows.person)
-        here = score[self.rows.known]
-        ordered, comparable = pair_weights(self.gains[i], here, ones, everyone)
+        here, cut = score[self.rows.known], None if censored is None else censored[self.rows.known]
+        ordered, comparable = pair_weights(self.gains[i], here, ones, everyone, cut)
         pull, total = (self.rows.by_person(x) for x in (2 * ordered - comparable, comparable))
         return Pairs(pull, total, self.ends[i])

@@ -49,8 +49,9 @@ class Steered:
     def rank(self, frame: Any) -> pl.DataFrame:
         """Return the rows with their ``score`` and their ``rank``, list by list, the best first.
 
-        A list is the rows of one user; all rows where the frame has no column with the user. Lists
-        come in the order in which they first appear, and so do rows of equal score.
+        A list is the rows of one user, or those without one; all rows where the frame has no column
+        with the user. Lists come in the order in which they first appear, and so do rows of equal
+        score.
         """
         rows = self.run.table(frame)
         taken = [name for name in _ADDED if name in rows.columns]

@@ -18,7 +18,7 @@ class AmountSettings(TargetSettings):
     """How it is learnt; the heads are those of a duration."""
     censored_at: str | None = None
     """Column with the most that could be seen of a row: an amount at or above it is learnt as "at
-    least that". Where it is null, the label is exact."""
+    least that". Where it is null, the label is exact. It is measured as a censored duration is."""
 
     def labels(self, name: str, targets: Mapping[str, TargetSettings]) -> dict[str, LabelColumn]:
         """Return the label, finite and not negative or missing, and its limit."""

@@ -93,6 +93,10 @@ class Target(nn.Module, ABC):
     def label(self, labels: Mapping[str, Tensor]) -> Float[Tensor, " rows"]:
         """Return what the prediction is compared with; NaN where it was not observed."""
 
+    def reached(self, labels: Mapping[str, Tensor]) -> Bool[Tensor, " rows"] | None:
+        """Return the rows known only to have at least their label; None where all are exact."""
+        return None
+
     @abstractmethod
     def predict(self, logit: Float[Tensor, "rows width"], given: Given) -> Float[Tensor, " rows"]:
         """Return the prediction over all rows, whether earlier steps happen or not, in its unit."""

@@ -22,7 +22,8 @@ class DurationSettings(TargetSettings):
     censored_at: str | None = None
     """Column with the most that could be seen of a row, such as the video's length, in the same
     unit: a label at or above it is learnt as "at least that". Where it is null, the label is
-    exact. MAE and RMSE compare with what was seen; nothing calibrates it, and it has no PCOC."""
+    exact. MAE and RMSE compare with what was seen; XAUC leaves out the pairs whose smaller label
+    is at its limit, as nobody knows their order; nothing calibrates it, and it has no PCOC."""
 
     def labels(self, name: str, targets: Mapping[str, TargetSettings]) -> dict[str, LabelColumn]:
         """Return the label, finite and not negative or missing, and its limit."""

@@ -73,6 +73,10 @@ class Quantity(Target):
         """Return the label, in its unit; of a censored row what was seen of it."""
         return labels[self.name]
 
+    def reached(self, labels: Mapping[str, Tensor]) -> Bool[Tensor, " rows"] | None:
+        """Return the rows whose label reaches its limit; None where it has none."""
+        return None if self.limit is None else self._known(labels)[1]
+
     def predict(self, logit: Float[Tensor, "rows width"], given: Given) -> Float[Tensor, " rows"]:
         """Return ``P(steps) E[b | a]``, in the label's unit."""
         return self.smearing * self.head.mean(logit, given.by) * probability(given)

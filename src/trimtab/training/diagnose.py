@@ -25,7 +25,8 @@ from trimtab.evaluation.diagnostics import (
 from trimtab.evaluation.evaluate import finite
 from trimtab.features.encoder import SHARED
 from trimtab.model import RankingModel
-from trimtab.training.build import build_objective
+from trimtab.training.build import build_model, build_objective
+from trimtab.training.passes import make_room
 
 BATCHES, BATCH_ROWS = 16, 4096
 SAMPLE = 200_000
@@ -41,6 +42,8 @@ LossesOf = Callable[[Batch], Losses]
 def diagnose(settings: RunSettings, prepared: Prepared, model: RankingModel) -> dict[str, Any]:
     """Return everything that may explain a seesaw, at the model's weights as they are."""
     device = model.present.device
+    if not model.features.tables.in_weight:
+        model = as_served(settings, prepared, model)
     objective = build_objective(settings, prepared.statistics.scenes.names).to(device)
     learnt = [name for name, target in settings.targets.items() if target.weight > 0]
     rows = prepared.train
@@ -68,6 +71,16 @@ def diagnose(settings: RunSettings, prepared: Prepared, model: RankingModel) -> 
         )
     finally:
         model.train(training)
+
+
+def as_served(settings: RunSettings, prepared: Prepared, model: RankingModel) -> RankingModel:
+    """Return a copy of a model with tables in plain PyTorch, whose rows a step can move."""
+    device = model.present.device
+    engine = settings.embedding.engine.serve(device)
+    copied = build_model(settings, prepared.statistics, prepared.train.names, engine)
+    make_room(copied, len(model.earlier))
+    copied.load_state_dict(model.state_dict())
+    return copied.to(device)
 
 
 def _labels(model: RankingModel, batch: Batch, names: Sequence[str]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from trimtab.data.columns import Columns
 from trimtab.data.prepare import Prepared
 from trimtab.evaluation.evaluate import Evaluation
 from trimtab.evaluation.intervals import UserBootstrap
-from trimtab.evaluation.metrics import utility
 from trimtab.training.build import build_state
 from trimtab.training.finish import finish
 from trimtab.training.in_memory import train_in_memory
@@ -217,8 +216,9 @@ def regret(
     gain, bootstrap = gain[known], UserBootstrap(users[known])
     parts, values = [], []
     for scores in (steered, retrained):
-        parts.append(np.mean([bootstrap.utility(gain, s[known]) for s in scores], axis=0))
-        values.append([utility(gain, s[known]) for s in scores])
+        found = [bootstrap.of_utility(gain, s[known]) for s in scores]
+        parts.append(np.mean([one.resampled() for one in found], axis=0))
+        values.append([one.value() for one in found])
     first, second = (float(np.mean(value)) for value in values)
     return Regret(
         steered=first,

@@ -153,6 +153,7 @@ def _compared(
             users=own.columns.arrays["user"],
             shared=[predictions[name] for predictions in shared],
             single=single,
+            censored=own.censored.get(name),
         )
     return compare_rivals(rivals, _scenes(own, list(alone)))
 

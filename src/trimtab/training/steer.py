@@ -33,7 +33,9 @@ class Steering:
     def candidates(self, data: Any = None, *, labelled: bool = True) -> Candidates:
         """Return rows with calibrated predictions, and what happened unless told not to.
 
-        All rows are one list where there is no column with the user.
+        All rows are one list where there is no column with the user. New rows without a user are
+        one list too, as those of one visitor nobody knows; labelled ones, of a whole log, are each
+        their own.
         """
         user = self.run.settings.data.user
         if labelled:
@@ -46,6 +48,7 @@ class Steering:
             found = Candidates.predicted(
                 self.run.model, columns, predictions, units=self.units, labels={}
             )
+            found = replace(found, group=np.maximum(found.group, -1))
         return found if user else replace(found, group=np.zeros(len(found), dtype=np.int64))
 
     def table(self, data: Any) -> pl.DataFrame:

@@ -127,6 +127,8 @@ class ExpertLayers(nn.Module):
 
     Attributes
     ----------
+    activation
+        Name of what follows each layer.
     out_width
         Width of each expert's output.
     """
@@ -141,7 +143,7 @@ class ExpertLayers(nn.Module):
         norm: Normalisation = "none",
     ) -> None:
         super().__init__()
-        self.names = list(names)
+        self.names, self.activation = list(names), activation
         later = [BatchedLinear(names, a, b) for a, b in pairwise(widths)]
         self.later = nn.ModuleList(later)
         self.after = nn.ModuleList(

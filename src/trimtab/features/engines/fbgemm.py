@@ -105,6 +105,7 @@ class FbgemmTables(Tables):
     """
 
     memory: Tensor
+    in_weight = False
 
     def __init__(
         self,
