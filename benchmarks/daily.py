@@ -6,6 +6,7 @@ For each day d from the second on: ``daily`` goes on from the day before on the 
 ``trimtab train --from`` does; ``anew`` trains on all rows up to d; ``late`` is yesterday's daily
 model, which has not seen d. All are scored on d + 1, which nothing was trained or stopped on: the
 number of epochs is fixed. Seconds are of encoding and training. ``-s key=value`` changes settings.
+Of a results file only lines of the same changes and epochs are gone on from.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import numpy as np
 import polars as pl
 import torch
 from markupsafe import Markup
+from results_file import T_OF_VALUES, ResultsFile, half_width
 
 import trimtab
 from trimtab.config.load import parse
@@ -39,8 +41,6 @@ from trimtab.training.takeover import Layout, take_over
 
 RUN = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
 WAYS = ("daily", "anew", "late")
-T_OF_SEEDS = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
-"""Seeds to the 97.5 % quantile of Student's t with one degree of freedom less."""
 
 STYLE = """
 svg { font: 12px system-ui, sans-serif; background: #fff; } text { fill: #24292f; }
@@ -56,7 +56,7 @@ Yesterday = tuple[State, Prepared]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, choices=(1, *T_OF_VALUES), metavar="N")
     parser.add_argument("--epochs", type=int, default=1, help="of either way, each time")
     parser.add_argument("--days", type=int, default=99, help="the first ones only")
     parser.add_argument("--threads", type=int, default=1)
@@ -70,16 +70,14 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {options.threads} threads, Python "
         f"{platform.python_version()}, torch {torch.__version__}, {options.seeds} seeds\n"
     )
-    exists = options.results and options.results.exists()
-    done = [json.loads(line) for line in options.results.read_text().splitlines()] if exists else []
+    file = ResultsFile(options.results, {"changes": options.changes, "epochs": options.epochs})
+    had, done = file.done(), []
     for seed in range(options.seeds):
         changes = [f"training.seed={seed}", *options.changes]
         feed = Feed(changes, options.epochs, options.days)
-        for entry in feed.missing([entry for entry in done if entry["seed"] == seed]):
-            done.append({"seed": seed, **entry})
-            if options.results:
-                with options.results.open("a") as file:
-                    file.write(json.dumps(done[-1]) + "\n")
+        done += [e for e in had if e["seed"] == seed and e["day"] in feed.scored]
+        missing = feed.missing([entry for entry in done if entry["seed"] == seed])
+        done += [file.add({"seed": seed, **entry}) for entry in missing]
     found = summary(done, options.seeds)
     print(table(found))
     if options.picture:
@@ -97,12 +95,12 @@ class Feed:
         self.content = settings.model_dump(mode="json")
         self.log = read(settings.data.log or "")
         self.days = self.log["date"].unique().sort().to_list()[: days + 1]
+        self.scored = self.days[1:-1]
 
     def missing(self, done: Sequence[Entry]) -> Iterator[Entry]:
         """Yield what is not done: ``daily`` and ``late`` of all days at once, then ``anew``."""
         had = {(entry["way"], entry["day"]) for entry in done}
-        scored = self.days[1:-1]
-        if any((way, day) not in had for way in ("daily", "late") for day in scored):
+        if any((way, day) not in had for way in ("daily", "late") for day in self.scored):
             yield from (e for e in self.daily() if (e["way"], e["day"]) not in had)
         for i, day in enumerate(self.days[:-1]):
             if i and ("anew", day) not in had:
@@ -185,7 +183,7 @@ def summary(done: Sequence[Entry], seeds: int) -> Entry:
     for name in targets:
         for other in ("anew", "late"):
             values = (over("daily", name) - over(other, name)).mean(axis=1)
-            half = T_OF_SEEDS[seeds] * values.std(ddof=1) / seeds**0.5 if seeds > 1 else None
+            half = half_width(values) if seeds > 1 else None
             gains[f"{name} daily - {other}"] = {"mean": float(values.mean()), "half": half}
     return {
         "days": days,

@@ -6,30 +6,32 @@ python benchmarks/parts.py setting [--kinds training.precision=bf16,embedding.en
                            [-s trunk.kind=shared_bottom ...]: changes of the run for them all
                            [--run FILE]: another run file than that of examples/kuairand
 
-A trunk or balancer has its default settings; a setting is changed alone. Printed are the ranking
-metrics as served: the run's own, then each kind's difference to it with 95 % of Student's t over
-seeds, then the processor seconds of a training. Of a results file only trainings of the same run
-file, changes and epochs are gone on from.
+A trunk or balancer has its default settings; a setting is changed alone. All kinds are built once
+before the first is trained, so that one that does not fit the run, or needs a package that is not
+there, is told at once. Printed are the ranking metrics as served: the run's own, then each kind's
+difference to it with 95 % of Student's t over seeds, then the processor seconds of a training. Of a
+results file only trainings of the same run file, changes and epochs are gone on from.
 """
 
 import argparse
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from results_file import T_OF_VALUES, ResultsFile, half_width
 
 import trimtab
 from trimtab.balancing import balancers
 from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
-from trimtab.data.prepare import prepare
+from trimtab.data.prepare import Prepared, prepare
 from trimtab.training.build import build_state
 from trimtab.training.in_memory import train_in_memory
+from trimtab.training.state import State
 from trimtab.trunks import trunks
 
 KUAIRAND = Path(__file__).resolve().parents[1] / "examples" / "kuairand" / "run.toml"
@@ -46,7 +48,6 @@ KINDS = {
         "embedding.engine=fbgemm",
     ],
 }
-T_OF_SEEDS = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
 
 
 def main() -> None:
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("part", choices=sorted(KINDS))
     parser.add_argument("--run", type=Path, default=KUAIRAND, metavar="FILE")
     parser.add_argument("--kinds", type=lambda text: text.split(","))
-    parser.add_argument("--seeds", type=int, default=5, choices=sorted(T_OF_SEEDS))
+    parser.add_argument("--seeds", type=int, default=5, choices=sorted(T_OF_VALUES))
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("-s", dest="changes", action="append", default=[], metavar="KEY=VALUE")
@@ -62,13 +63,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found: dict[str, list[dict[str, float]]] = {}
-    exists = options.results and options.results.exists()
-    lines = options.results.read_text().splitlines() if exists else []
-    same = {"run": str(options.run), "changes": options.changes, "epochs": options.epochs}
-    done = [entry for entry in map(json.loads, lines) if entry.items() >= same.items()]
+    file = ResultsFile(
+        options.results,
+        {"run": str(options.run), "changes": options.changes, "epochs": options.epochs},
+    )
+    done = file.done()
     settings = trimtab.load_settings(options.run, options.changes)
     own = {settings.trunk.kind, settings.balancing.kind}  # What the others are compared with.
     kinds = options.kinds or [kind for kind in KINDS[options.part] if kind not in own]
+    require(options.run, options.part, kinds, options.changes)
     for kind in ("", *kinds):
         ranks = [line["ranks"] for line in done if line["kind"] == kind][: options.seeds]
         started = time.process_time()
@@ -76,22 +79,35 @@ def main() -> None:
         for seed in range(len(ranks), options.seeds):
             once = [f"training.seed={seed}", f"training.epochs={options.epochs}"]
             ranks.append(one(options.run, options.part, kind, [*options.changes, *once]))
-            if options.results:
-                with options.results.open("a") as file:
-                    file.write(json.dumps({**same, "kind": kind, "ranks": ranks[-1]}) + "\n")
+            file.add({"kind": kind, "ranks": ranks[-1]})
         found[kind] = ranks
         seconds = (time.process_time() - started) / trained if trained else float("nan")
-        print(
-            row(kind, ranks, found[""], T_OF_SEEDS[options.seeds]), f"{seconds:.0f} |", flush=True
-        )
+        print(row(kind, ranks, found[""]), f"{seconds:.0f} |", flush=True)
+
+
+def require(run: Path, part: str, kinds: Sequence[str], changes: list[str]) -> None:
+    """Build every kind; exit with what does not fit this run or is not installed, a line each."""
+    problems = []
+    for kind in kinds:
+        try:
+            built(run, part, kind, changes)
+        except trimtab.TrimtabError as error:
+            problems.append(f"{kind}: {error}")
+    if problems:
+        raise SystemExit("\n".join(problems))
+
+
+def built(
+    run: Path, part: str, kind: str, changes: list[str]
+) -> tuple[State, RunSettings, Prepared]:
+    settings = CHANGED[part](run, changes, kind) if kind else trimtab.load_settings(run, changes)
+    prepared = prepare(settings.plan())
+    return build_state(settings, prepared), settings, prepared
 
 
 def one(run: Path, part: str, kind: str, changes: list[str]) -> dict[str, float]:
     """Train once; return each target's ranking metric as served."""
-    settings = CHANGED[part](run, changes, kind) if kind else trimtab.load_settings(run, changes)
-    prepared = prepare(settings.plan())
-    state = build_state(settings, prepared)
-    return dict(train_in_memory(state, settings, prepared).metrics)
+    return dict(train_in_memory(*built(run, part, kind, changes)).metrics)
 
 
 def with_setting(run: Path, changes: list[str], kind: str) -> RunSettings:
@@ -112,9 +128,7 @@ CHANGED: dict[str, Callable[[Path, list[str], str], RunSettings]] = {
 }
 
 
-def row(
-    kind: str, ranks: list[dict[str, float]], base: list[dict[str, float]], quantile: float
-) -> str:
+def row(kind: str, ranks: list[dict[str, float]], base: list[dict[str, float]]) -> str:
     cells = []
     for target in base[0]:
         values = np.array([one[target] for one in ranks])
@@ -122,8 +136,7 @@ def row(
             cells.append(f"{values.mean():.4f}")
             continue
         values = values - np.array([one[target] for one in base])
-        half = quantile * values.std(ddof=1) / len(values) ** 0.5
-        cells.append(f"{values.mean():+.4f} ± {half:.4f}")
+        cells.append(f"{values.mean():+.4f} ± {half_width(values):.4f}")
     return f"| {kind or 'the run itself'} | {' | '.join(cells)} |"
 
 

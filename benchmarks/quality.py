@@ -2,16 +2,20 @@
 
 KuaiRand (click, long view, like over all rows; play time where a system can learn it) and
 Census-Income (income, never married). The rows are encoded once, by Trimtab, and every system
-reads the same ids. Each has the same budget: three learning rates on seed 0 (its default, a third
-and three times of it), then every seed with the best; all stop early on the valid rows, which are
-also those reported, so the numbers compare systems and say nothing of later days.
+reads the same ids. Each tries three learning rates on seed 0 (its default, a third and three times
+of it), then trains every seed with the best; all stop early on the valid rows, which are also those
+reported, so the numbers compare systems and say nothing of later days. Trimtab trains for at most
+the epochs of the example's run file (--own-epochs), the other networks for --epochs, trees for
+2,000 rounds. The other networks are evaluated as often, and wait as long, as the run file says
+(--evaluations, --patience): with a run file of one evaluation an epoch and a patience of six, six
+epochs are never cut short.
 
     python benchmarks/quality.py --results runs/quality/results.jsonl
     python benchmarks/quality.py --report runs/quality/results.jsonl
 
-A training that is in the results file is not done again, so a run may be stopped at any time, and
-two with different --systems may share a file. Peers run in environments of their own, made on the
-first run under ``benchmarks/.peers``.
+A training that is in the results file with the same epochs, evaluations and patience is not done
+again, so a run may be stopped at any time, and two with different --systems may share a file. Peers
+run in environments of their own, made on the first run under ``benchmarks/.peers``.
 """
 
 import argparse
@@ -50,7 +54,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", **number, help="of the log, for a quick look")
     parser.add_argument("--seeds", default=5, **number)
     parser.add_argument("--trials", default=3, choices=(1, 2, 3), **number)
-    parser.add_argument("--epochs", default=6, **number, help="at most, of the networks")
+    parser.add_argument("--epochs", default=6, **number, help="at most, of the other networks")
+    parser.add_argument("--own-epochs", **number, help="at most, of Trimtab; else the run file's")
+    parser.add_argument(
+        "--evaluations", **number, help="an epoch, of the other networks; else the run file's"
+    )
+    parser.add_argument(
+        "--patience", **number, help="in evaluations, of the other networks; else the run file's"
+    )
     parser.add_argument("--threads", default=1, **number)
     parser.add_argument("--against", metavar="SYSTEM/MODEL", help="the example's own when left out")
     parser.add_argument("--pictures", type=Path, default=PICTURES, metavar="FOLDER")
@@ -72,7 +83,13 @@ def train(options: argparse.Namespace) -> int:
     """Do every training that is not done; return how many models failed."""
     results, failed = Results(options.results), 0
     budget = Budget(
-        seeds=options.seeds, trials=options.trials, epochs=options.epochs, threads=options.threads
+        seeds=options.seeds,
+        trials=options.trials,
+        threads=options.threads,
+        epochs=options.epochs,
+        own_epochs=options.own_epochs,
+        evaluations=options.evaluations,
+        patience=options.patience,
     )
     for name in options.datasets:
         dataset = load(name, options.results.parent / "data", rows=options.rows)

@@ -6,7 +6,8 @@ Three targets of a funnel and the seconds played, on feeds whose targets' hidden
 by .9, .5 and 0. Each joint model, the default and a plain shared bottom (no tables of the targets'
 own, no first-order term), is compared with models trained for one target alone: same features,
 widths, budget and seeds, each stopped by its own metric on the valid days. What is printed is the
-difference of AUC (XAUC for seconds), mean over seeds, with 95 % of Student's t over the seeds.
+difference of AUC (XAUC for seconds), mean over seeds, with 95 % of Student's t over the seeds. Of a
+results file only lines of as many rows are gone on from.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from results_file import T_OF_VALUES, ResultsFile, half_width
 
 from trimtab.config.load import parse
 from trimtab.config.schema import RunSettings
@@ -34,14 +36,12 @@ JOINT: dict[str, dict[str, Any]] = {
     "plain shared bottom": {"embedding": {"own_width": 0, "first_order": False}},
 }
 TICK = 0.02
-T_OF_FIVE = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
-"""Seeds to the 97.5 % quantile of Student's t with one degree of freedom less."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=120_000)
-    parser.add_argument("--seeds", type=int, default=5, choices=sorted(T_OF_FIVE))
+    parser.add_argument("--seeds", type=int, default=5, choices=sorted(T_OF_VALUES))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, help="JSON lines to write, and to go on from")
     parser.add_argument("--picture", type=Path)
@@ -53,14 +53,11 @@ def main() -> None:
         f"{platform.python_version()}, torch {torch.__version__}, {options.rows:,} rows, "
         f"{options.seeds} seeds\n"
     )
-    exists = options.results and options.results.exists()
-    done = [json.loads(line) for line in options.results.read_text().splitlines()] if exists else []
-    for entry in trainings(options.rows, options.seeds, skip=len(done)):
-        done.append(entry)
-        if options.results:
-            with options.results.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
-    found = differences(done, options.seeds)
+    file = ResultsFile(options.results, {"rows": options.rows})
+    done = [entry for entry in file.done() if entry["seed"] < options.seeds]
+    had = {(entry["correlation"], entry["seed"]) for entry in done}
+    done += map(file.add, trainings(options.rows, options.seeds, had))
+    found = differences(done)
     print(table(found))
     if options.picture:
         options.picture.write_text(draw(found), encoding="utf-8")
@@ -89,13 +86,11 @@ def settings_of(seed: int, changes: dict[str, Any]) -> RunSettings:
     )
 
 
-def trainings(rows: int, seeds: int, skip: int) -> Iterator[dict[str, Any]]:
-    """Train every model; yield one entry a correlation and seed."""
-    number = 0
+def trainings(rows: int, seeds: int, had: set[tuple[float, int]]) -> Iterator[dict[str, Any]]:
+    """Train every model that is not had; yield one entry a correlation and seed."""
     for correlation in CORRELATIONS:
         for seed in range(seeds):
-            number += 1
-            if number > skip:
+            if (correlation, seed) not in had:
                 yield {"correlation": correlation, "seed": seed} | one(rows, correlation, seed)
 
 
@@ -115,7 +110,7 @@ def best(settings: RunSettings, log: pl.DataFrame, target: str | None = None) ->
     return dict(train_in_memory(state, settings, prepared, target).metrics)
 
 
-def differences(entries: list[dict[str, Any]], seeds: int) -> list[dict[str, Any]]:
+def differences(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return joint less alone of every target, with the interval over seeds."""
     found = []
     for correlation in CORRELATIONS:
@@ -123,7 +118,7 @@ def differences(entries: list[dict[str, Any]], seeds: int) -> list[dict[str, Any
         for name in JOINT:
             for target in here[0]["alone"] if here else ():
                 values = np.array([e["joint"][name][target] - e["alone"][target] for e in here])
-                half = T_OF_FIVE[seeds] * values.std(ddof=1) / len(values) ** 0.5
+                half = half_width(values)
                 found.append(
                     {
                         "correlation": correlation,

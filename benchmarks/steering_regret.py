@@ -10,7 +10,8 @@ all days before them for as many epochs, and is measured on the valid days (4 to
 Retrained for each weighting: a blend in either form and of two widths, the best of the four by the
 earlier days; and the multi-target model with the shares as loss weights. Steered: the example's
 run, or what ``-s`` makes of it for all of them, once a seed. Regret is C of the retrained less C of
-the steered; below 0, steering won.
+the steered; below 0, steering won. Of a results file only lines of the same changes (``-s``) and as
+many seeds are gone on from.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from results_file import ResultsFile
 from steering_regret_picture import draw as draw_picture
 
 import trimtab
@@ -49,13 +51,12 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {options.threads} threads, Python "
         f"{platform.python_version()}, torch {torch.__version__}, {options.seeds} seeds\n"
     )
-    done = [json.loads(line) for line in _lines(options.results)]
+    file = ResultsFile(options.results, {"changes": options.changes, "seeds": options.seeds})
+    done = [entry for entry in file.done() if entry["number"] < options.weightings]
+    had = {entry["number"] for entry in done}
     settings = trimtab.load_settings(RUN, options.changes)
-    for entry in run(settings, options.weightings, options.seeds, skip=len(done)):
-        done.append(entry)
-        if options.results:
-            with options.results.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
+    for entry in run(settings, options.weightings, options.seeds, had):
+        done.append(file.add(entry))
         print(_row(entry), flush=True)
     summary = summarise(done)
     print("\n" + table(done, summary))
@@ -66,23 +67,23 @@ def main() -> None:
 
 
 def run(
-    settings: trimtab.RunSettings, weightings: int, seeds: int, skip: int
+    settings: trimtab.RunSettings, weightings: int, seeds: int, had: set[int]
 ) -> Iterator[dict[str, Any]]:
-    """Train every model; yield one entry a weighting."""
+    """Train every model; yield one entry a weighting that is not had."""
+    if had >= set(range(weightings)):
+        return
     prepared = prepare(settings.plan())
     models = Retraining(
         settings, prepared, list(settings.targets), seeds=range(seeds), widths=WIDTHS
     )
-    drawn = draw(models.means, weightings, seed=0)
-    if skip >= len(drawn):
-        return
     models.steer()
-    for number, weighting in list(enumerate(drawn))[skip:]:
-        yield {
-            "number": number,
-            "shares": weighting.shares,
-            "steered_seconds": models.steered_seconds,
-        } | one(models, weighting)
+    for number, weighting in enumerate(draw(models.means, weightings, seed=0)):
+        if number not in had:
+            yield {
+                "number": number,
+                "shares": weighting.shares,
+                "steered_seconds": models.steered_seconds,
+            } | one(models, weighting)
 
 
 def one(models: Retraining, weighting: Weighting) -> dict[str, Any]:
@@ -136,10 +137,6 @@ def table(entries: list[dict[str, Any]], summary: dict[str, Any]) -> str:
         f"{summary['retrained_seconds']:,.0f} s."
     )
     return "\n".join([head, *map(_row, entries), foot])
-
-
-def _lines(path: Path | None) -> list[str]:
-    return path.read_text().splitlines() if path and path.exists() else []
 
 
 if __name__ == "__main__":

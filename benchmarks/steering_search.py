@@ -12,17 +12,18 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import moocore
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 
 from trimtab.steering.candidates import Candidates
 from trimtab.steering.search import efficient, front
 from trimtab.steering.weightings import Weightings
 from trimtab.steering.yardsticks import Yardstick, yardstick
+
+if TYPE_CHECKING:  # Imported where they are used, so that --help needs neither.
+    import optuna
 
 Values = NDArray[np.float64]
 
@@ -74,6 +75,12 @@ def simulated(rows: int = 30_000) -> Candidates:
 def compare(
     candidates: Candidates, targets: list[str], metric: str, trials: int, seeds: int
 ) -> dict[str, Any]:
+    try:
+        import moocore
+        import optuna
+    except ImportError as error:
+        raise SystemExit(f"{error.name} is not installed: pip install optuna moocore") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     measure = yardstick(metric, candidates, targets)
     weightings = Weightings.of(candidates, targets, None)
 
@@ -120,13 +127,17 @@ def drawn(
 
 
 def study(
-    weightings: Weightings, measure: Yardstick, sampler: optuna.samplers.BaseSampler, seconds: float
+    weightings: Weightings,
+    measure: Yardstick,
+    sampler: "optuna.samplers.BaseSampler",
+    seconds: float,
 ) -> tuple[Values, int]:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    import optuna
+
     begin = time.process_time()
     values: list[Values] = []
 
-    def objective(trial: optuna.Trial) -> tuple[float, ...]:
+    def objective(trial: "optuna.Trial") -> tuple[float, ...]:
         shares = [trial.suggest_float(name, 1e-4, 1, log=True) for name in weightings.targets]
         weights = weightings.tidy(np.array([shares])) * weightings.natural
         values.append(measure.many(weights))

@@ -12,7 +12,8 @@ counts 0. Regret to the truth is C of the true order less C of a model's, the me
 Models: the default multi-target model, trained once a seed and steered; a blend retrained for each
 weighting, the better of both forms by the days before the valid ones; and the multi-target model
 retrained with the shares as loss weights. Each stops by those earlier days and trains anew on all
-days before the valid ones for as many epochs.
+days before the valid ones for as many epochs. Of a results file only lines of as many rows and
+seeds are gone on from.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from results_file import ResultsFile
 from seesaw import CORRELATIONS, settings_of
 from steering_truth_picture import draw as draw_picture
 
@@ -58,17 +60,13 @@ def main() -> None:
         f"{platform.python_version()}, torch {torch.__version__}, {options.rows:,} rows, "
         f"{options.weightings} weightings, {options.seeds} seeds\n"
     )
-    exists = options.results and options.results.exists()
-    done = [json.loads(line) for line in options.results.read_text().splitlines()] if exists else []
+    file = ResultsFile(options.results, {"rows": options.rows, "seeds": options.seeds})
+    done = [entry for entry in file.done() if entry["number"] < options.weightings]
     for correlation in CORRELATIONS:
-        skip = len([entry for entry in done if entry["correlation"] == correlation])
-        feed = run(options.rows, correlation, options.weightings, options.seeds, skip=skip)
-        for entry in feed:
-            done.append(entry)
+        had = {entry["number"] for entry in done if entry["correlation"] == correlation}
+        for entry in run(options.rows, correlation, options.weightings, options.seeds, had):
+            done.append(file.add(entry))
             print(line(entry), flush=True)
-            if options.results:
-                with options.results.open("a") as file:
-                    file.write(json.dumps(entry) + "\n")
     found = summarise(done)
     print("\n" + table(found))
     if options.picture:
@@ -78,21 +76,21 @@ def main() -> None:
 
 
 def run(
-    rows: int, correlation: float, weightings: int, seeds: int, skip: int
+    rows: int, correlation: float, weightings: int, seeds: int, had: set[int]
 ) -> Iterator[dict[str, Any]]:
-    """Train every model of one feed; yield one entry a weighting."""
-    if skip >= weightings:
+    """Train every model of one feed; yield one entry a weighting that is not had."""
+    if had >= set(range(weightings)):
         return
     settings = settings_of(0, {})
     models, truth = feed(settings, rows, correlation, range(seeds))
     models.steer()
-    for number, weighting in list(enumerate(draw(models.means, weightings, seed=0)))[skip:]:
-        yield {
-            "correlation": correlation,
-            "number": number,
-            "rows": rows,
-            "shares": weighting.shares,
-        } | one(models, weighting, fused(truth, weighting))
+    for number, weighting in enumerate(draw(models.means, weightings, seed=0)):
+        if number not in had:
+            yield {
+                "correlation": correlation,
+                "number": number,
+                "shares": weighting.shares,
+            } | one(models, weighting, fused(truth, weighting))
 
 
 def feed(

@@ -26,7 +26,7 @@ from .worker_quality import Outcome, Part, Work, run
 def train(work: Work) -> Outcome:
     torch.set_num_threads(work.trial["threads"])
     seed_everything(work.trial["seed"])
-    evaluations, epochs = work.facts["evaluations"], work.trial["epochs"]
+    evaluations, epochs = work.trial["evaluations"], work.trial["epochs"]
     columns = feature_map(work)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / columns.dataset_id).mkdir()
@@ -96,7 +96,7 @@ class Model(MultiTaskModel):
             task=["binary_classification"] * tasks,
             num_tasks=tasks,
             metrics=["AUC"],
-            early_stop_patience=work.facts["patience"],
+            early_stop_patience=work.trial["patience"],
             embedding_regularizer=settings["embedding_regularizer"],
             reduce_lr_on_plateau=settings["lower_rate_on_plateau"],
             verbose=0,

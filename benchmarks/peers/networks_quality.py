@@ -28,7 +28,7 @@ class Network(Protocol):
 
 def fit(work: Work, network: Network) -> Outcome:
     """Train until no evaluation gets better; return the predictions of the best."""
-    evaluations, patience = work.facts["evaluations"], work.facts["patience"]
+    evaluations, patience = work.trial["evaluations"], work.trial["patience"]
     logs = Logs(work)
     best, best_part, stale, done = -np.inf, 0, 0, 0
     for rows in parts_of_epochs(work):
@@ -56,7 +56,7 @@ def parts_of_epochs(work: Work) -> Iterator[NDArray[np.int64]]:
     rows -= rows % BATCH_ROWS == 1  # batch normalisation refuses a batch of one row
     steps = -(-rows // BATCH_ROWS)
     pauses = [
-        -(-steps * i // work.facts["evaluations"]) for i in range(1, work.facts["evaluations"])
+        -(-steps * i // work.trial["evaluations"]) for i in range(1, work.trial["evaluations"])
     ]
     for _ in range(work.trial["epochs"]):
         order = random.permutation(len(work.train))[:rows]

@@ -54,7 +54,8 @@ class Work:
     facts
         Names, tables and sizes of the columns, as `quality.datasets` writes them.
     trial
-        ``model``, ``seed``, ``learning_rate``, ``threads``, ``epochs`` and ``settings``.
+        ``model``, ``seed``, ``learning_rate``, ``threads`` and ``settings``; of networks also
+        ``epochs``, ``evaluations`` (an epoch) and ``patience`` (in evaluations).
     raw
         The number behind each table row of an id feature that is one.
     """

@@ -41,7 +41,7 @@ class Dataset:
         that is one. The last of the ids are the lists' lengths; a number that Trimtab reads in
         pieces is one from 0 to 1.
     facts
-        Names and sizes of the columns, and how the run file trains.
+        Names and sizes of the columns.
     """
 
     name: str
@@ -188,7 +188,4 @@ def _facts(settings: RunSettings, prepared: Prepared, model: RankingModel) -> di
         ],
         "train_rows": len(prepared.train),
         "valid_rows": len(prepared.valid),
-        "epochs": settings.training.epochs,
-        "evaluations": settings.training.evaluations,
-        "patience": settings.training.patience,
     }

@@ -84,8 +84,9 @@ def _chosen(lines: Sequence[Line]) -> list[Line]:
     return sorted(chosen, key=lambda line: line["seed"])
 
 
-def _setting(line: Line) -> tuple[str, str]:
-    return line["rows"], json.dumps(line["settings"], sort_keys=True)
+def _setting(line: Line) -> str:
+    parts = [line.get(part) for part in ("rows", "settings", "training")]
+    return json.dumps(parts, sort_keys=True)
 
 
 def _row(
@@ -152,17 +153,18 @@ def _number(value: float) -> str:
 
 def _cost_table(rows: Sequence[Row]) -> Iterator[str]:
     yield (
-        "| system | model | version | learning rate | seeds | best epoch (trees: round) | "
-        "seconds | processor seconds | threads | peak MB |"
+        "| system | model | version | learning rate | epochs, evaluations, patience | seeds | "
+        "best epoch (trees: round) | seconds | processor seconds | threads | peak MB |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         costs = ("best_epoch", "seconds", "processor_seconds")
         best, seconds, processor = (mean(line[cost] for line in row.lines) for cost in costs)
         memory = max(line["peak_memory_bytes"] for line in row.lines) / 1e6
         first = row.lines[0]
+        limits = ", ".join(str(limit) for limit in first.get("training", {}).values())
         yield (
             f"| {row.system} | {row.model} | {first['version']} | {first['learning_rate']:.2g} | "
-            f"{len(row.lines)} | {best:.2f} | {seconds:.0f} | {processor:.0f} | "
+            f"{limits} | {len(row.lines)} | {best:.2f} | {seconds:.0f} | {processor:.0f} | "
             f"{first['threads']} | {memory:,.0f} |"
         )

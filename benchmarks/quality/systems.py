@@ -66,6 +66,8 @@ class System:
         Data set to what its models are built and trained with.
     python
         Returns the interpreter that it runs in, made when it is not there.
+    in_epochs
+        Whether it trains in epochs; trees count rounds, which are in their settings.
     """
 
     module: str
@@ -73,6 +75,7 @@ class System:
     learning_rate: float
     settings: dict[str, dict[str, Any]]
     python: Callable[[], Path] = field(default=lambda: Path(sys.executable))
+    in_epochs: bool = True
 
 
 USUAL = ("shared_bottom", "mmoe", "ple")
@@ -118,12 +121,14 @@ PEERS = {
         learning_rate=0.1,
         settings=dict.fromkeys(NETWORKS, TREES),
         python=lambda: environment("lightgbm"),
+        in_epochs=False,
     ),
     "scikit-learn": System(
         module="peers.scikit_learn_quality",
         models=("trees",),
         learning_rate=0.1,
         settings=dict.fromkeys(NETWORKS, TREES),
+        in_epochs=False,
     ),
 }
 
@@ -138,6 +143,7 @@ class Candidate:
     python: Callable[[], Path]
     learning_rate: float
     settings: dict[str, Any]
+    in_epochs: bool = True
     run: RunSettings | None = None
 
 
@@ -184,6 +190,7 @@ def peers(dataset: Dataset, name: str, *, play: bool) -> Iterator[Candidate]:
                 python=system.python,
                 learning_rate=system.learning_rate,
                 settings=system.settings[dataset.name] | VARIANTS.get(variant, {}),
+                in_epochs=system.in_epochs,
             )
 
 

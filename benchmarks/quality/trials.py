@@ -25,10 +25,42 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
+    """How much is trained.
+
+    Attributes
+    ----------
+    epochs
+        At most, of the other networks.
+    own_epochs
+        At most, of Trimtab; the run file's when None.
+    evaluations, patience
+        An epoch, and in evaluations, of the other networks; the run file's when None.
+    """
+
     seeds: int
     trials: int
-    epochs: int
     threads: int
+    epochs: int
+    own_epochs: int | None = None
+    evaluations: int | None = None
+    patience: int | None = None
+
+    def training(self, dataset: Dataset, candidate: Candidate) -> dict[str, int]:
+        """Return how long a model may train and when it stops; empty for trees, in rounds."""
+        if not candidate.in_epochs:
+            return {}
+        own = dataset.settings.training
+        if candidate.run is not None:
+            return {
+                "epochs": self.own_epochs or own.epochs,
+                "evaluations": own.evaluations,
+                "patience": own.patience,
+            }
+        return {
+            "epochs": self.epochs,
+            "evaluations": self.evaluations or own.evaluations,
+            "patience": self.patience or own.patience,
+        }
 
 
 class WorkerError(Exception):
@@ -38,10 +70,11 @@ class WorkerError(Exception):
 class Results:
     """One JSON line a training, in a file that several processes may append to.
 
-    A training is known by its data set and rows, system, model, settings, learning rate and seed.
+    A training is known by its data set and rows, system, model, settings, epochs, evaluations and
+    patience (``training``), learning rate and seed.
     """
 
-    KEY = ("dataset", "rows", "system", "model", "settings", "factor", "seed")
+    KEY = ("dataset", "rows", "system", "model", "settings", "training", "factor", "seed")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,7 +93,7 @@ class Results:
 
 
 def key_of(line: Line) -> str:
-    return json.dumps([line[part] for part in Results.KEY], sort_keys=True)
+    return json.dumps([line.get(part) for part in Results.KEY], sort_keys=True)
 
 
 def work_through(
@@ -95,7 +128,8 @@ def trial_of(
         "rows": rows,
         "system": candidate.system,
         "model": candidate.model,
-        "settings": candidate.settings | {"epochs": budget.epochs},
+        "settings": candidate.settings,
+        "training": budget.training(dataset, candidate),
         "factor": round(factor, 4),
         "seed": seed,
     }
@@ -113,7 +147,7 @@ def train(
         "seed": trial["seed"],
         "learning_rate": rate,
         "threads": budget.threads,
-        "epochs": budget.epochs,
+        **trial["training"],
         "settings": candidate.settings,
         "predictions": str(predictions.resolve()),
         "run": _run_file(candidate, trial, budget),
@@ -147,7 +181,7 @@ def _run_file(candidate: Candidate, trial: Line, budget: Budget) -> Line | None:
         "learning_rate": candidate.run.training.learning_rate * trial["factor"],
         "table_learning_rate": candidate.run.training.table_learning_rate * trial["factor"],
         "seed": trial["seed"],
-        "epochs": budget.epochs,
+        "epochs": trial["training"]["epochs"],
         "threads": budget.threads,
         "device": "cpu",
     }

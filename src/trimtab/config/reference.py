@@ -6,7 +6,9 @@
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -17,10 +19,11 @@ from trimtab.config.schema import ReportSettings
 from trimtab.config.training import LossSettings, TrainingSettings
 from trimtab.data.feature import features
 from trimtab.data.number import NumberSettings
-from trimtab.data.settings import DataSettings, JoinSettings, ScenesSettings
+from trimtab.data.settings import DataSettings, JoinSettings, ScenesSettings, Valid
 from trimtab.features.engines import engines
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.layers import TowerSettings
+from trimtab.registry import Registry
 from trimtab.targets import targets
 from trimtab.targets.blend import BlendSettings, PartSettings
 from trimtab.targets.heads import heads
@@ -35,10 +38,13 @@ reported at once.
 
 `valid` says which rows are held out: the last stretch of time (`"2d"`, `"12h"`), everything from
 an instant on (`"2026-05-04T00:00:00+08:00"`), a share (`0.1`: the last rows where there is a time,
-else drawn by `{ fraction = 0.1, seed = 0 }`), another file (`{ file = "valid.parquet" }`), or
-values of a column (`{ column = "day", values = [13, 14] }`).
+else drawn at random, as `{ fraction = 0.1, random = true }` always is), another file
+(`{ file = "valid.parquet" }`), or values of a column (`{ column = "day", values = [13, 14] }`).
 """
 
+
+_VALID: tuple[type[BaseModel], ...] = get_args(get_args(Valid)[0])
+"""The forms of ``valid``, told apart by their first key."""
 
 _REFUSED: dict[type[BaseModel], tuple[str, ...]] = {
     BlendSettings: ("column", "given"),
@@ -47,36 +53,55 @@ _REFUSED: dict[type[BaseModel], tuple[str, ...]] = {
 """Keys that a kind takes from its base and always refuses."""
 
 
-def tables() -> list[tuple[str, type[BaseModel]]]:
-    """Return every table of the run file: its heading and its settings."""
-    parts = [
-        (f"`[{table}]` NAME, kind `{kind}`", registry[kind])
-        for table, registry in (("features", features), ("targets", targets))
-        for kind in registry
-    ]
+def tables() -> list[tuple[str, str, type[BaseModel]]]:
+    """Return every table of the run file: what it belongs to, which form or kind, its settings."""
+
+    def kinds(table: str, registry: Registry[Any]) -> list[tuple[str, str, type[BaseModel]]]:
+        return [(table, f"kind `{kind}`", registry[kind]) for kind in registry]
+
     return [
-        ("`[data]`", DataSettings),
-        ("`[data]` join, one table", JoinSettings),
-        *parts[: len(list(features))],
-        ("`[scenes]`", ScenesSettings),
-        *parts[len(list(features)) :],
-        *((f"`head` of a duration or an amount, kind `{kind}`", heads[kind]) for kind in heads),
-        ("`of` of a blend, one behaviour", PartSettings),
-        ("`[embedding]`", EmbeddingSettings),
-        *((f"`engine` of the embedding, kind `{kind}`", engines[kind]) for kind in engines),
-        *((f"`[trunk]`, kind `{kind}`", trunks[kind]) for kind in trunks),
-        ("`[tower]`", TowerSettings),
-        ("`[loss]`", LossSettings),
-        *((f"`[balancing]`, kind `{kind}`", balancers[kind]) for kind in balancers),
-        ("`[training]`", TrainingSettings),
-        *((f"`[calibration]`, kind `{kind}`", calibrators[kind]) for kind in calibrators),
-        ("`[report]`", ReportSettings),
+        ("`[data]`", "", DataSettings),
+        ("`[data]`", "one table of `join`", JoinSettings),
+        *(("`[data]`", f"`valid` by `{next(iter(form.model_fields))}`", form) for form in _VALID),
+        *kinds("`[features]` NAME", features),
+        ("`[scenes]`", "", ScenesSettings),
+        *kinds("`[targets]` NAME", targets),
+        *kinds("`head` of a duration or an amount", heads),
+        ("`of` of a blend", "one behaviour", PartSettings),
+        ("`[training]`", "", TrainingSettings),
+        ("`[loss]`", "", LossSettings),
+        ("`[embedding]`", "", EmbeddingSettings),
+        ("`[tower]`", "", TowerSettings),
+        *kinds("`[calibration]`", calibrators),
+        ("`[report]`", "", ReportSettings),
+        *kinds("`engine` of the embedding", engines),
+        *kinds("`[trunk]`", trunks),
+        *kinds("`[balancing]`", balancers),
     ]
 
 
 def page() -> str:
     """Return the page, as Markdown."""
-    return "\n".join([_INTRO, *(line for table in tables() for line in _table(*table))])
+    parts = (
+        line for *heading, settings in tables() for line in _table(_heading(*heading), settings)
+    )
+    return "\n".join([_INTRO, *_contents(), *parts])
+
+
+def _heading(table: str, which: str) -> str:
+    return f"{table}, {which}" if which else table
+
+
+def _contents() -> Iterator[str]:
+    """Yield a line of links for each table of the run file."""
+    for table, group in groupby(tables(), key=itemgetter(0)):
+        links = []
+        for _, which, _ in group:
+            place = re.sub(r"[^\w -]", "", _heading(table, which).lower()).replace(" ", "-")
+            links.append(f"[{which.removeprefix('kind ') or table}](#{place})")
+        own = [] if links[0].startswith(f"[{table}]") else [table]
+        yield f"- {' · '.join([*own, *links])}"
+    yield ""
 
 
 def _table(heading: str, settings: type[BaseModel]) -> Iterator[str]:
@@ -103,21 +128,26 @@ def _default(field: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return (
-        getattr(value, "kind", str(value))
-        if isinstance(value, BaseModel)
-        else (value if value != "" else '""')
-    )
+    if not isinstance(value, BaseModel):
+        return value if value != "" else '""'
+    given = ", ".join(f"{name} = {getattr(value, name)}" for name in sorted(value.model_fields_set))
+    return getattr(value, "kind", f"{{ {given} }}")
 
 
 def _type(annotation: Any) -> str:
     if re.search(r"Settings, .*Settings", str(annotation)):  # One of several kinds.
         return "kind, or table"
+    if set(_VALID) <= set(get_args(annotation)):
+        return "one of the forms below"
     text = getattr(annotation, "__name__", str(annotation))
     text = str(annotation) if "[" in str(annotation) else text
     text = re.sub(r"(typing|trimtab|pydantic|annotated_types)(\.\w+)*\.", "", text)
     text = re.sub(r"Annotated\[(\w+), [^\[\]]*\]", r"\1", text)
     text = re.sub(r"Literal\[([^\]]*)\]", lambda m: m[1].replace(", ", " or "), text)
+    text = re.sub(r"(?:Optional|Union)\[(\w+)[^\[\]]*\]", r"\1", text)  # Or nothing, or 0.
+    text = re.sub(r"list\[\w+Settings\]", "list of tables", text)
+    text = re.sub(r"dict\[str, \w+Settings\]", "table of tables", text)
+    text = text.replace("timedelta", "time span").replace("datetime", "instant")
     return text.replace(" | None", "").replace("NoneType", "none")
 
 

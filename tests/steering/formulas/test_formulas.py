@@ -47,6 +47,21 @@ def test_an_unknown_target_is_named(kind: str, rows: Candidates) -> None:
         parse(json.loads(text), "profile").require(rows.units, rows.scenes)
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"click": 1}, r'^steer: kind is missing; expected one of additive, .*"weights": {"click"'),
+        ({"kind": "additve"}, "^steer: no kind of formula named 'additve'. Did you mean"),
+        ({"kind": "sum"}, "named 'sum'. Known: additive, expression, multiplicative, rank."),
+        ({"kind": 7}, "^steer: no kind of formula named '7'. Known: additive"),
+        ([1, 2], r"^steer: expected a formula, such as .*; found \[1, 2\]$"),
+    ],
+)
+def test_what_is_no_formula_is_told_how_one_looks(given: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        parse(given, "steer")
+
+
 def score(rows: Candidates, kind: str, **settings: Any) -> list[float]:
     formula = parse({"kind": kind, **settings}, "profile")
     formula.require(rows.units, rows.scenes)
@@ -107,7 +122,7 @@ def test_formulas_that_are_no_sums_have_no_gain(rows: Candidates) -> None:
     ("settings", "says"),
     [
         ({"weights": {"click": 0}}, "every weight is 0"),
-        ({"weights": {}}, "1 entry or more"),
+        ({"weights": {}}, "1 or more entries"),
         ({"weights": {"click": float("nan")}}, "finite number"),
         ({"weights": {"click": "much"}}, "a number"),
         ({"weights": {"click": {"weight": 1, "per": "min"}}}, "no unit of time"),

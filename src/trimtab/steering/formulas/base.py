@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from trimtab.errors import InputError, nearest
 from trimtab.registry import Registry
@@ -115,8 +116,22 @@ def parse(value: Any, where: str) -> Formula:
         found: Formula = TypeAdapter(formulas.union()).validate_python(value)
     except ValidationError as error:
         lines = [
-            ".".join([where, *map(str, problem["loc"])]) + f": {wrong(problem)}"
+            ".".join([where, *map(str, problem["loc"])]) + f": {_wrong(problem)}"
             for problem in error.errors()
         ]
         raise InputError("\n".join(lines)) from None
     return found
+
+
+def _wrong(problem: ErrorDetails) -> str:
+    """Say what is wrong with a formula; of its kind, in the words of formulas."""
+    example = 'such as {"kind": "additive", "weights": {"click": 1}}'
+    match problem["type"]:
+        case "union_tag_not_found":
+            return f"kind is missing; expected one of {', '.join(formulas)}, {example}"
+        case "union_tag_invalid":
+            kind = problem["ctx"]["tag"]
+            return f"no kind of formula named {kind!r}. {nearest(kind, formulas)}"
+        case "model_attributes_type":
+            return f"expected a formula, {example}; found {problem['input']!r}"
+    return wrong(problem)
