@@ -12,11 +12,13 @@ from typing import Annotated
 
 import typer
 
-from trimtab import options
+from trimtab import __version__, options
 from trimtab.atomic import beside, write
-from trimtab.errors import InputError, SlowerWarning, TrimtabError
+from trimtab.errors import InputError, TrimtabError, TrimtabWarning
 
 _usual = warnings.formatwarning
+_WRITERS = {".parquet": "write_parquet", ".pq": "write_parquet", ".csv": "write_csv"}
+"""How the name of a file of predictions ends, to what writes it."""
 
 app = typer.Typer(
     help="Train one ranker for every behaviour, and choose the weights between them afterwards.",
@@ -54,7 +56,7 @@ def _spelled(
     line: str | None = None,
 ) -> str:
     """Spell a warning of our own as errors are, and any other as usual."""
-    if category is SlowerWarning:
+    if issubclass(category, TrimtabWarning):
         return f"trimtab: {message}\n"
     return _usual(message, category, filename, lineno, line)
 
@@ -67,6 +69,24 @@ def _stoppable(advice: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"trimtab: stopped; {advice}.", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"trimtab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take what goes before every command."""
 
 
 @app.command()
@@ -185,21 +205,24 @@ def evaluate(
 def predict(
     run: options.RunFolder,
     rows: Annotated[Path, typer.Argument(metavar="INPUT", help="Rows to predict.")],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Parquet file to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The .parquet or .csv file.")],
 ) -> None:
-    """Write a Parquet file with a column a target, a row a row of INPUT."""
+    """Write a Parquet or CSV file with a column a target, a row a row of INPUT."""
     from trimtab.training.run import Run
 
     if _exists(output) and output.is_dir():
-        raise InputError(f"{output}: a folder; expected the name of a Parquet file.")
+        raise InputError(f"{output}: a folder; expected the name of a file.")
     if _exists(output) and _exists(rows) and output.samefile(rows):
         raise InputError(f"{output}: holds the rows to predict; name another file.")
+    writer = _WRITERS.get(output.suffix.lower())
+    if writer is None:
+        raise InputError(f"{output}: expected a file to write ending in {', '.join(_WRITERS)}.")
     predictions = Run.load(run).predict(str(rows))
-    parquet = io.BytesIO()  # Not straight to the file, where Polars hides that a disk is full.
-    predictions.write_parquet(parquet)
+    content = io.BytesIO()  # Not straight to the file, where Polars hides that a disk is full.
+    getattr(predictions, writer)(content)
     _require_folder(output)
     with beside(output) as place:
-        place.write_bytes(parquet.getvalue())
+        place.write_bytes(content.getvalue())
     print(f"{output}: {len(predictions):,} rows of {', '.join(predictions.columns)}")
 
 
@@ -294,12 +317,21 @@ def steer(
     )
     loaded = Run.load(run)
     if verify is None:
+        if seeds > 1 or loss_weights:
+            raise InputError("--seeds and --loss-weights are of a verification; give --verify N.")
         found, print_found = answer(loaded, request), show
     else:
         request.refuse_all()
         refuse_grown(run)
-        told = Console(stderr=True, highlight=False).print
-        found = retrain(loaded.settings, verify, seeds=seeds, loss_weights=loss_weights, told=told)
+        with _stoppable("the same command goes on"):
+            found = retrain(
+                loaded.settings,
+                verify,
+                seeds=seeds,
+                loss_weights=loss_weights,
+                folder=loaded.folder,
+                told=Console(stderr=True, highlight=False).print,
+            )
         print_found = show_regret
     if as_json:
         print(json.dumps(found))

@@ -7,7 +7,9 @@ TrimtabError
 │       └── RowError          a row of it
 └── RunError          the run could not go on: the command line exits with 1
 
-SlowerWarning: something is missing that would have been faster; the result is the same.
+TrimtabWarning
+├── SlowerWarning     something is missing that would have been faster; the result is the same
+└── UnseenWarning     nearly all ids to predict for are new: are they spelled as in training?
 """
 
 from collections.abc import Iterable
@@ -57,8 +59,16 @@ class RunError(TrimtabError):
     """Training or writing could not go on; what was saved before is intact."""
 
 
-class SlowerWarning(UserWarning):
+class TrimtabWarning(UserWarning):
+    """Base of every warning of this package; the command line spells it as it does errors."""
+
+
+class SlowerWarning(TrimtabWarning):
     """A faster way could not be taken; what comes out is the same, to rounding."""
+
+
+class UnseenWarning(TrimtabWarning):
+    """Nearly all of a feature's ids are ones that training never saw; predictions are average."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ from trimtab.config.infer import infer
 from trimtab.config.load import load, parse
 from trimtab.data.prepare import Prepared, prepare
 from trimtab.errors import InputError
+from trimtab.trunks import trunks
 
 DATA = Path(os.environ.get("TRIMTAB_DATA") or Path(__file__).parents[2] / "../shared/data")
 ROWS = 2000
@@ -121,6 +122,13 @@ def test_a_feed(make: Make) -> None:
         "empty +empty",
     ):
         assert re.search(f"^#   {reason}", text, re.MULTILINE), reason
+
+
+def test_every_trunk_takes_its_own_widths(make: Make, tmp_path: Path) -> None:
+    make(feed())
+    for kind in trunks:
+        found = load(tmp_path / "run.toml", [f"trunk.kind={kind}"]).trunk
+        assert found == trunks[kind](kind=kind)
 
 
 def test_the_scenes_that_are_suggested_can_be_used_as_they_are(make: Make) -> None:

@@ -79,9 +79,14 @@ CASES: list[tuple[str, Any, str]] = [
         {"kind": "shared_bottom", "widths": [64, 0]},
         "trunk.widths[1]: expected a number above 0; found 0.",
     ),
+    (
+        "trunk",
+        {"kind": "home", "widths": [64, 32, 16]},
+        "trunk.widths: expected 2 or fewer entries; found [64, 32, 16].",
+    ),
     ("data", [1], "data: expected a table, { key = value }; found [1]."),
     ("features", ["user"], "features: expected a table, { key = value }; found ['user']."),
-    ("features", {}, "features: expected 1 entry or more; found {}."),
+    ("features", {}, "features: expected 1 or more entries; found {}."),
     (
         "features.tags",
         {"kind": "ids", "separator": ""},
@@ -357,18 +362,43 @@ def test_overrides_are_toml_or_else_text(tmp_path: Path) -> None:
     assert settings.data.user == "a=b"
 
 
+def test_overrides_reach_into_what_is_written_as_its_kind_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    lines = ["features.user = 'id'", "targets.play = { kind = 'duration', head = 'd2q' }"]
+    lines += ["targets.click = 'binary'", "trunk = 'moe'", "calibration = 'platt'"]
+    lines += ["balancing = 'dwa'", "embedding.engine = 'fbgemm'"]
+    path.write_text("\n".join(lines))
+    overrides = [
+        "features.user.hash_rows=1000",
+        "targets.click.weight=2",
+        "targets.play.head.groups=7",
+        "trunk.widths=[8]",
+        "calibration.folds=3",
+        "balancing.temperature=3",
+        "embedding.engine.optimizer=adagrad",
+    ]
+    found = load(path, overrides).model_dump(exclude_defaults=True)
+    assert found["features"] == {"user": {"hash_rows": 1000}}
+    assert found["targets"]["click"] == {"weight": 2}
+    assert found["targets"]["play"]["head"]["groups"] == 7
+    assert (found["trunk"]["widths"], found["calibration"]["folds"]) == ([8], 3)
+    assert found["balancing"]["temperature"] == 3
+    assert found["embedding"]["engine"]["optimizer"] == "adagrad"
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [
         ("training.epochs", "-s training.epochs: expected key=value, such as training.epochs=3."),
         ("=3", "-s =3: expected key=value"),
-        ("features.user.kind=id", "-s features.user.kind=id: 'user' is no table of the run file."),
+        ("features.user.kind.x=1", "-s features.user.kind.x=1: 'kind' is no table of the run file"),
+        ("data.log.x=1", "-s data.log.x=1: 'log' is no table of the run file."),
         ("training=3", "training: expected a table, { key = value }; found 3."),
     ],
 )
 def test_wrong_overrides(override: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    path.write_text("features.user = 'id'\ntargets.click = 'binary'")
+    path.write_text("data.log = 'a'\nfeatures.user = 'id'\ntargets.click = 'binary'")
     with pytest.raises(SettingsError, match=re.escape(says)):
         load(path, [override])
 

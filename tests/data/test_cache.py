@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from trimtab.data import cache
 from trimtab.data import prepare as preparing
 from trimtab.data.labels import LabelColumn
 from trimtab.data.prepare import DataPlan, Prepared, prepare
+from trimtab.errors import SettingsError
 
 Save = Callable[[str, Any], str]
 MakePlan = Callable[..., DataPlan]
@@ -265,6 +267,89 @@ def test_where_caches_live(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cache.folder() == Path(expected)
+
+
+# How much is kept
+
+
+@pytest.fixture
+def several(plan: DataPlan, make_plan: MakePlan) -> list[DataPlan]:
+    """Plans of one log, in the order in which they were last used, hours ago."""
+    others = [make_plan({"user": "id"}, log=plan.data.log, valid=share) for share in (0.2, 0.3)]
+    plans = [plan, *others]
+    for hours, one in zip((3, 2, 1), plans, strict=True):
+        prepare(one)
+        aged(of(one), hours)
+    return plans
+
+
+def of(plan: DataPlan) -> Path:
+    return cache.folder() / cache.key(plan.key(), preparing._inputs(plan.data))
+
+
+def aged(place: Path, hours: float) -> None:
+    """Have everything in a folder be last used so many hours ago."""
+    then = time.time() - 3600 * hours
+    for path in (place, *place.rglob("*")):
+        os.utime(path, (then, then))
+
+
+def size(place: Path) -> int:
+    return sum(path.stat().st_size for path in place.rglob("*"))
+
+
+def test_the_least_recently_used_goes_first(
+    several: list[DataPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "_encode", fails)
+        prepare(several[0])
+    cache.shrink(sum(map(size, places())) - 1, keep=of(several[2]))
+    assert set(places()) == {of(several[0]), of(several[2])}
+
+
+def test_what_is_in_use_or_was_a_moment_ago_is_kept(several: list[DataPlan]) -> None:
+    first, _, third = several
+    mapped_rows = prepare(first)
+    cache.shrink(0, keep=of(third))
+    assert set(places()) == {of(first), of(third)}
+    aged(of(first), 1)
+    cache.shrink(0, keep=of(third))
+    assert places() == [of(third)]
+    assert contents(mapped_rows) == contents(prepare(first)), "mapped files stay readable"
+
+
+def test_a_new_cache_makes_room_by_the_limit(
+    several: list[DataPlan], make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = make_plan({"user": "id"}, log=several[0].data.log, valid=0.4)
+    (of(several[1]) / "more").write_bytes(b"0" * 2_000_000)
+    aged(of(several[1]), 2)
+    monkeypatch.setenv(cache.LIMIT, "1MB")
+    prepare(new)
+    assert set(places()) == {of(new), of(several[2])}
+
+
+def test_what_killed_runs_left_goes_after_a_day(plan: DataPlan, tmp_path: Path) -> None:
+    prepare(plan)
+    left = [cache.folder() / name for name in (".writing-a", ".going-b", ".writing-c")]
+    for place, hours in zip(left, (25, 25, 23), strict=True):
+        place.mkdir()
+        (place / "file").write_text("x")
+        aged(place, hours)
+    (cache.folder() / "engine.so").write_text("compiled")
+    cache.shrink(0, keep=of(plan))
+    assert {path.name for path in places()} == {of(plan).name, ".writing-c", "engine.so"}
+
+
+@pytest.mark.parametrize("text", ["2", "many", "1KB", "-1GB"])
+def test_a_limit_that_is_no_size_is_refused(
+    plan: DataPlan, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cache.LIMIT, text)
+    with pytest.raises(SettingsError, match=f"TRIMTAB_CACHE_LIMIT: expected a size.*'{text}'"):
+        prepare(plan)
+    assert places() == []
 
 
 # Disks and other processes

@@ -320,3 +320,15 @@ def test_every_line_but_blank_ones_is_a_row_in_memory_and_in_chunks(
     (folder / "work").mkdir()
     chunks = Scan(str(folder / "t.csv"), folder / "work", ids).chunks(2)
     assert_frame_equal(pl.concat(chunks), whole, check_dtypes=False)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_another_encoding_is_told(tmp_path: Path, encoding: str) -> None:
+    place = tmp_path / "t.csv"
+    place.write_bytes("stop,click\n1,0\n".encode(encoding))
+    (tmp_path / "work").mkdir()
+    says = "t.csv: expected text in UTF-8, found UTF-16; save it as UTF-8."
+    with pytest.raises(DataError, match=says):
+        read(str(place))
+    with pytest.raises(DataError, match=says):
+        Scan(str(place), tmp_path / "work")

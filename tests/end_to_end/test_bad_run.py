@@ -1,6 +1,7 @@
 """Folders that are taken or damaged, rows that do not fit a run, and runs that something stops."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -10,11 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
+import trimtab
+from trimtab import Run
 from trimtab.batch import Batch
+from trimtab.errors import UnseenWarning
 from trimtab.training import checkpoint, loop
 from trimtab.training.state import State
 
@@ -27,21 +33,53 @@ def test_folder_that_is_taken(finished: Any) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in Path("run").iterdir()}
     finished.refused(
         "train run.toml --out run",
-        "run: not empty; choose another --out, or go on with --resume.",
+        "run: not empty; choose another folder (--out, out=), or go on with --resume",
     )
     assert {path.name: path.stat().st_mtime_ns for path in Path("run").iterdir()} == before
 
 
 def test_folder_with_other_files(desk: Any) -> None:
     desk.write("notes.txt", "keep me")
-    other = "holds other files and no run; choose another --out."
-    desk.refused("train run.toml --out .", ".: not empty; choose another --out")
+    other = "holds other files and no run; choose another folder (--out, out=)."
+    desk.refused("train run.toml --out .", ".: not empty; choose another folder")
     desk.refused("train run.toml --out . --resume", other)
     for out in ("notes.txt", "notes.txt/run", "notes.txt/runs/first"):
         for command in ("train run.toml", "demo"):
-            desk.refused(f"{command} --out {out}", "notes.txt: a file; choose another --out.")
+            desk.refused(f"{command} --out {out}", "notes.txt: a file; choose another folder")
     desk.refused("demo --out .", ".: not empty and no demo; choose another --out.")
     assert Path("notes.txt").read_text() == "keep me"
+
+
+def test_folder_that_another_training_writes_to(desk: Any) -> None:
+    Path("run").mkdir()
+    place = os.open("run", os.O_RDONLY)
+    fcntl.flock(place, fcntl.LOCK_EX)
+    for command in ("train run.toml", "train run.toml --resume", "demo"):
+        desk.refused(f"{command} --out run", "run: another training is writing here; let it end")
+    os.close(place)
+    assert desk.call("train run.toml --out run").code == 0
+
+
+def test_seesaw_that_another_one_is_at_work_in(finished: Any) -> None:
+    Path("run/seesaw").mkdir()
+    place = os.open("run/seesaw", os.O_RDONLY)
+    fcntl.flock(place, fcntl.LOCK_EX)
+    finished.refused("seesaw run", "run/seesaw: another training is writing here; let it end")
+    os.close(place)
+
+
+def test_two_trainings_at_once(desk: Any) -> None:
+    words = [sys.executable, "-m", "trimtab", "train", "run.toml", "--out", "a/run"]
+    both = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=120)[1] for one in both]
+    assert sorted(one.returncode for one in both) == [0, 2], said
+    assert any("a/run: " in text and text.startswith("trimtab: ") for text in said), said
+    assert "rows to train on" in max(said, key=len)
+
+
+def test_nothing_is_left_of_folders_for_a_run_that_could_not_start(desk: Any) -> None:
+    desk.refused("train run.toml --out a/b/run -s features.age.column=agee", "no column 'agee'")
+    assert not Path("a").exists()
 
 
 def test_resume_with_other_settings(finished: Any) -> None:
@@ -72,8 +110,8 @@ def test_rows_that_changed_since(desk: Any) -> None:
     assert desk.call("train run.toml --out run").code == 0
     desk.write("log.parquet", desk.log.head(300))
     again = "train run.toml --out run --resume"
-    desk.refused(again, "run: was trained on other rows; choose another --out.")
-    desk.refused("evaluate run", "data.log: not what the run was trained on any more ... --data.")
+    desk.refused(again, "run: was trained on other rows; choose another folder")
+    desk.refused("evaluate run", "data.log: not what the run was trained on ... --data (data=).")
 
 
 # Runs that cannot be read
@@ -159,7 +197,7 @@ def test_run_whose_files_are_broken(name: str, finished: Any) -> None:
 def test_checkpoint_that_is_broken(finished: Any) -> None:
     again, last = "train run.toml --out run --resume", Path("run/last.safetensors")
     shutil.copy("run/model.safetensors", last)
-    finished.refused(again, "run: damaged, or not of one run; choose another --out.", code=1)
+    finished.refused(again, "run: damaged, or not of one run; choose another folder", code=1)
     last.write_bytes(last.read_bytes()[:100])
     assert "run/last.safetensors: not a checkpoint, or cut short" in finished.call(again).err
 
@@ -175,7 +213,9 @@ def test_checkpoint_that_is_broken(finished: Any) -> None:
         ("headed.parquet new.parquet", "headed.parquet: the table has no rows."),
         ("none.parquet new.parquet", "none.parquet: no such file"),
         ("log.parquet no/new.parquet", "no/new.parquet: the folder no does not exist; make it"),
-        ("log.parquet run", "run: a folder; expected the name of a Parquet file."),
+        ("log.parquet run", "run: a folder; expected the name of a file."),
+        ("log.parquet new.txt", "new.txt: expected a file to write ending in .parquet, .pq, .csv."),
+        ("log.parquet new", "new: expected a file to write ending in .parquet"),
         ("log.parquet log.parquet", "log.parquet: holds the rows to predict; name another file."),
     ],
 )
@@ -207,6 +247,55 @@ def test_name_that_no_file_can_have(command: str, finished: Any) -> None:
     assert answer.err.splitlines()[-1].startswith("trimtab: ")
     assert "x" * 300 in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_predictions_are_of_the_kind_that_the_name_says(finished: Any) -> None:
+    for name in ("new.parquet", "new.csv"):
+        assert finished.call(f"predict run log.parquet {name}").code == 0
+    expected = pl.read_parquet("new.parquet")
+    assert_frame_equal(pl.read_csv("new.csv"), expected, check_dtypes=False)
+
+
+def test_ids_that_are_written_another_way_are_told(finished: Any) -> None:
+    other = finished.log.with_columns(pl.col("user").cast(pl.Float64).cast(pl.String))
+    finished.write("other.parquet", other)
+    words = [sys.executable, "-m", "trimtab", "predict", "run", "other.parquet", "new.parquet"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1), done.stderr
+    assert done.stderr.startswith("trimtab: features.user: 400 of 400 values were never seen")
+    with pytest.warns(UnseenWarning, match="features.user: 60 of 60"):
+        Run.load("run").steer(click=1).rank(other.head(60))
+
+
+@pytest.mark.parametrize("kind", ["polars", "pandas", "pandas without types"])
+def test_no_rows_are_no_predictions(kind: str, finished: Any) -> None:
+    run, none = Run.load("run"), finished.log.head(0)
+    frames = {
+        "polars": none,
+        "pandas": none.to_pandas(),
+        "pandas without types": pd.DataFrame(columns=none.columns),
+    }
+    predicted = run.predict(frames[kind])
+    assert (predicted.columns, len(predicted)) == (run.predict(finished.log).columns, 0)
+    assert len(run.steer(click=1).rank(frames[kind])) == 0
+
+
+def test_a_log_that_is_gone_is_asked_for(desk: Any) -> None:
+    assert desk.call("train run.toml --out run").code == 0
+    Path("log.parquet").rename("moved.parquet")
+    for command in ("evaluate run", "steer run", "compare run run"):
+        desk.refused(command, "log.parquet: no such file ... labelled rows with --data (data=).")
+        assert desk.call(f"{command} --data moved.parquet").code == 0
+
+
+def test_home_is_found_in_folders(finished: Any, tmp_path: Path) -> None:
+    finished.patch.setenv("HOME", str(tmp_path / "home"))
+    trimtab.train("run.toml", out="~/first")
+    assert (tmp_path / "home" / "first" / "model.safetensors").exists()
+    trimtab.train("run.toml", out="~/second", start="~/first")
+    assert Run.load("~/second").settings == Run.load("~/first").settings
+    assert not Path("~").exists()
+    finished.refused("train run.toml --out ~no-such-user/run", "~no-such-user/run: expected a")
 
 
 def test_wrong_rows_to_evaluate(finished: Any) -> None:
@@ -325,7 +414,7 @@ def assert_finite(path: str) -> None:
 
 
 def test_loss_that_is_not_finite(desk: Any) -> None:
-    says = "the loss is not finite at step 9 ... click nan ... --resume and a smaller"
+    says = "the loss is not finite at step 9 ... click nan ... --resume (resume=True) and a smaller"
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, 8, spoil)
         desk.refused(LONG + "run", says, code=1)

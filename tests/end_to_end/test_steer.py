@@ -12,6 +12,8 @@ import trimtab
 from trimtab.errors import InputError
 from trimtab.evaluation import metrics
 from trimtab.steering.profiles import FILE
+from trimtab.training.folder import VERIFIED
+from trimtab.training.retraining import Retraining
 from trimtab.training.run import Run
 
 
@@ -124,6 +126,9 @@ NONSENSE = [
     ("--profile growth", "no profile named 'growth'"),
     ("--weights click=1 --against growth", "no profile named 'growth'"),
     ("--weights click=1 --save a/b", "profile 'a/b': expected letters, digits, _ and -."),
+    ("--weights click=1 --save default", "profile 'default': is built in"),
+    ("--seeds 3", "--seeds and --loss-weights are of a verification; give --verify N."),
+    ("--weights click=1 --loss-weights", "--seeds and --loss-weights are of a verification"),
     ("--search clik,like", "'clik' is no target ... Did you mean 'click'?"),
     ("--search click,click", "'click' is named twice"),
     (
@@ -333,6 +338,31 @@ def test_verified_against_retraining(finished: Any) -> None:
     words = finished.call("steer run --verify 1").out
     assert "Mean regret" in words
     assert "another seed" in words
+
+
+def test_a_verification_that_was_stopped_goes_on(finished: Any) -> None:
+    command, blend, left = "steer run --verify 3 --json", Retraining.blend, [1]
+
+    def stop(models: Retraining, weighting: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return blend(models, weighting)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Retraining, "blend", stop)
+        answer = finished.call(command)
+        assert (answer.code, answer.out) == (130, "")
+        assert answer.err.endswith("trimtab: stopped; the same command goes on.\n")
+    left[0] = 2
+    finished.patch.setattr(Retraining, "blend", stop)
+    went_on = finished.call(command)
+    assert (went_on.code, left) == (0, [0]), went_on.err
+    assert "retrained before for weighting 1 of 3" in went_on.err
+    finished.patch.setattr(Retraining, "steer", stop)
+    assert finished.call(command).out == went_on.out, "nothing is left to train"
+    assert Path("run", VERIFIED).exists()
+    finished.assert_tidy()
 
 
 def test_verified_against_loss_weights_too(finished: Any) -> None:

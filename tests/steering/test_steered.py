@@ -22,7 +22,7 @@ class Rows:
     every: Candidates
 
     def table(self, data: Any) -> pl.DataFrame:
-        return as_frame(data)
+        return as_frame(data, empty=True)
 
     def candidates(self, data: Any = None, *, labelled: bool = True) -> Candidates:
         if data is None:
@@ -45,6 +45,12 @@ class Rows:
 def steered(many: Many) -> Steered:
     formula = {"kind": "additive", "weights": {"click": 1, "like": 5}}
     return Steered(Rows(many(200)), parse(formula, "profile"))
+
+
+def test_no_candidates_are_no_rows(steered: Steered) -> None:
+    ranked = steered.rank(pl.DataFrame(schema={"row": pl.Int64, "name": pl.String}))
+    assert (ranked.columns, len(ranked)) == (["row", "name", "score", "rank"], 0)
+    assert len(steered.score(pl.DataFrame(schema={"row": pl.Int64}))) == 0
 
 
 def test_rank_is_that_of_a_slow_one(steered: Steered) -> None:

@@ -13,6 +13,10 @@ from trimtab.config.explain import explain
 from trimtab.config.schema import RunSettings
 from trimtab.errors import SettingsError
 
+_OF_A_KIND = re.compile(
+    r"(features|targets)\.[^.]+(\.head)?|trunk|balancing|calibration|embedding\.engine"
+)
+"""Tables for which a run file may have the name of their kind alone."""
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -77,10 +81,13 @@ def _override(content: dict[str, Any], override: str) -> None:
         value = text
     *parents, last = key.strip().split(".")
     table = content
-    for parent in parents:
-        table = table.setdefault(parent, {})
-        if not isinstance(table, dict):
+    for depth, parent in enumerate(parents, 1):
+        inside = table.setdefault(parent, {})
+        if isinstance(inside, str) and _OF_A_KIND.fullmatch(".".join(parents[:depth])):
+            inside = table[parent] = {"kind": inside}
+        if not isinstance(inside, dict):
             raise SettingsError(f"-s {override}: {parent!r} is no table of the run file.")
+        table = inside
     table[last] = value
 
 

@@ -1,14 +1,15 @@
-"""Encoded logs on disk, so that a second run starts at once."""
+"""Encoded logs on disk, so that a second run starts at once; the least recently used ones go."""
 
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,17 +17,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.data.columns import Columns, Names
+from trimtab.data.settings import bytes_of
+from trimtab.errors import SettingsError
 
 VERSION = 4
 """Raised whenever encoded columns change their meaning."""
 
 MANIFEST = "manifest.json"
+LIMIT, MOST = "TRIMTAB_CACHE_LIMIT", 10 * 10**9
+"""Environment variable with the size of all caches together, and its default in bytes."""
+JUST_USED, LEFT = 60.0, 86_400.0
+"""Seconds for which a cache is kept after its use, and after which an unfinished one goes."""
+
+_UNFINISHED, _GOING = ".writing-", ".going-"
 
 
 def folder() -> Path:
     """Return where caches live: ``$TRIMTAB_CACHE``, else the user's cache folder."""
     root = os.environ.get("TRIMTAB_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(root).expanduser() / "trimtab"
+
+
+def limit() -> int:
+    """Return the bytes that all caches together may take; ``SettingsError`` for a wrong size."""
+    text = os.environ.get(LIMIT)
+    try:
+        return bytes_of(text) if text else MOST
+    except ValueError as error:
+        raise SettingsError(f"{LIMIT}: {error}.") from None
 
 
 def key(settings: str, files: Iterable[Path]) -> str:
@@ -42,13 +60,39 @@ def key(settings: str, files: Iterable[Path]) -> str:
 def writing(place: Path) -> Iterator[Path]:
     """Yield a new folder, which is sealed and takes the name ``place`` when the block ends well."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=place.parent))
     try:
         yield temporary
         seal(temporary)
         _publish(temporary, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def used(place: Path) -> None:
+    """Note that a cache is in use now."""
+    with suppress(OSError):  # Read-only: somebody else looks after it.
+        os.utime(place)
+
+
+def shrink(most: int, keep: Path) -> None:
+    """Drop the least recently used caches until all take ``most`` bytes or less.
+
+    A cache goes at once or not at all, and what another process has mapped into memory stays
+    readable to it; ``keep`` and those used a moment ago stay. What killed runs left unfinished
+    goes too, after a day.
+    """
+    now, sealed = time.time(), []
+    for entry in map(_Entry.of, _folders(keep.parent)):
+        if not entry.place.name.startswith((_UNFINISHED, _GOING)):
+            sealed.append(entry)
+        elif now - entry.used > LEFT:
+            _drop(entry.place)
+    taken = sum(entry.size for entry in sealed)
+    for entry in sorted(sealed, key=lambda one: one.used):
+        if taken > most and entry.place != keep and now - entry.used > JUST_USED:
+            _drop(entry.place)
+            taken -= entry.size
 
 
 def seal(place: Path) -> None:
@@ -122,10 +166,48 @@ class Growing:
 def read(place: Path) -> Columns:
     """Map what ``write`` left into memory."""
     names = json.loads((place / "names.json").read_text(encoding="utf-8"))
+    arrays = [path for path in place.iterdir() if path.suffix == ".npy"]
     return Columns(
         names=Names(**{kind: tuple(columns) for kind, columns in names.items()}),
-        arrays={path.stem: np.load(path, mmap_mode="r") for path in place.glob("*.npy")},
+        arrays={path.stem: np.load(path, mmap_mode="r") for path in arrays},
     )
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A cache on disk: its size in bytes, and when it was last used or written."""
+
+    place: Path
+    size: int
+    used: float
+
+    @classmethod
+    def of(cls, place: Path) -> "_Entry":
+        """Look at a folder, which another process may be about to change."""
+        size, used = 0, 0.0
+        for path in (place, *place.rglob("*")):
+            with suppress(OSError):
+                status = path.stat()
+                size, used = size + status.st_size, max(used, status.st_mtime)
+        return cls(place, size, used)
+
+
+def _folders(root: Path) -> list[Path]:
+    """Return the folders of caches, finished or not; beside them lie compiled engines."""
+    try:
+        folders = [path for path in root.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    hidden = [path for path in folders if path.name.startswith((_UNFINISHED, _GOING))]
+    return hidden + [path for path in folders if (path / MANIFEST).exists() and path not in hidden]
+
+
+def _drop(place: Path) -> None:
+    """Remove a folder; first its name, so that nobody reads half of it."""
+    with suppress(OSError):
+        going = Path(tempfile.mkdtemp(prefix=_GOING, dir=place.parent))
+        place.rename(going / place.name)
+        shutil.rmtree(going, ignore_errors=True)
 
 
 def _publish(temporary: Path, place: Path) -> None:

@@ -1,5 +1,6 @@
 """CSV files: their separator, blank lines, missing values, types, and ids as they are written."""
 
+import codecs
 import gzip
 import io
 import re
@@ -11,6 +12,7 @@ from typing import IO, Any
 import polars as pl
 
 from trimtab.data import iso
+from trimtab.errors import DataError
 
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "\\N", "?"]
 """What a CSV may hold for a value that is not there."""
@@ -207,8 +209,16 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _separator(path: Path) -> str:
-    """Return what stands most often between the column names, outside quotes."""
+    """Return what stands most often between the column names, outside quotes.
+
+    Raises
+    ------
+    DataError
+        When the file is in another encoding than UTF-8.
+    """
     with _opened(path) as file:
-        header = file.readline(1 << 20).decode("utf-8", errors="replace")
-    names = re.sub(r'"[^"]*"', "", header)
+        header = file.readline(1 << 20)
+    if header.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in header:
+        raise DataError(f"{path}: expected text in UTF-8, found UTF-16; save it as UTF-8.")
+    names = re.sub(r'"[^"]*"', "", header.decode("utf-8", errors="replace"))
     return max(",;\t|", key=names.count)

@@ -38,6 +38,10 @@ class Learnt(ABC):
     def state(self) -> dict[str, Any]:
         """Return the small learnt numbers, as JSON."""
 
+    def known(self) -> pl.Series | None:
+        """Return the ids that training knew; None where new ones are nothing strange."""
+        return None
+
     @property
     def rows(self) -> int:
         """Rows of the embedding table that the ids point into; 0 where there is none."""

@@ -75,6 +75,10 @@ class LearntId(Learnt):
         missing = column.is_null() | (column.is_nan() if column.dtype.is_float() else False)
         return Encoded(ids={self.name: np.where(missing.to_numpy(), np.int32(MISSING), rows)})
 
+    def known(self) -> pl.Series | None:
+        """Return the values that training knew."""
+        return self.vocabulary.known()
+
     @property
     def rows(self) -> int:
         """Rows of the embedding table."""

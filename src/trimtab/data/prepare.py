@@ -63,20 +63,32 @@ def prepare(plan: DataPlan, frame: Any = None) -> Prepared:
     """
     if frame is not None:
         return _encode(plan, frame)
-    place = cache.folder() / cache.key(plan.key(), _inputs(plan.data))
+    place, most = cache.folder() / cache.key(plan.key(), _inputs(plan.data)), cache.limit()
     fill = _into_cache if plan.data.memory is None else _chunks_into_cache
-    return _from_cache(plan, place) or fill(plan, place)
+    found = _from_cache(plan, place)
+    if found is None:
+        found = fill(plan, place)
+        cache.shrink(most, keep=place)
+    return found
 
 
-def table(plan: DataPlan, frame: Any) -> pl.DataFrame:
-    """Return a frame, or the rows of a file, read as the log is."""
-    return read(str(frame), plan.ids) if isinstance(frame, str | Path) else as_frame(frame)
+def table(plan: DataPlan, frame: Any, *, empty: bool = False) -> pl.DataFrame:
+    """Return a frame, or the rows of a file, read as the log is.
+
+    Parameters
+    ----------
+    empty
+        Whether a frame may have no rows.
+    """
+    if isinstance(frame, str | Path):
+        return read(str(frame), plan.ids)
+    return as_frame(frame, empty=empty)
 
 
 def encode_rows(plan: DataPlan, statistics: Statistics, frame: Any, *, labelled: bool) -> Columns:
     """Encode new rows (a frame or a path) with what a run learnt; labels only where asked."""
     data = plan.data
-    rows = table(plan, frame)
+    rows = table(plan, frame, empty=not labelled)
     if labelled:
         rows, _ = raw_rows(data, rows, plan.ids)
         age = _age(plan, rows, log=rows)
@@ -147,6 +159,7 @@ def _from_cache(plan: DataPlan, place: Path) -> Prepared | None:
     """Return what an intact cache holds; None where there is none, or another run replaces it."""
     if not cache.intact(place):
         return None
+    cache.used(place)
     try:
         return Prepared(
             train=cache.read(place / "train"),

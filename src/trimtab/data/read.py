@@ -237,8 +237,13 @@ _UNREADABLE = (
 )
 
 
-def as_frame(data: Any) -> pl.DataFrame:
+def as_frame(data: Any, *, empty: bool = False) -> pl.DataFrame:
     """Turn a Polars, pandas or Arrow table into a Polars frame, without copying where possible.
+
+    Parameters
+    ----------
+    empty
+        Whether it may have no rows.
 
     Raises
     ------
@@ -256,7 +261,7 @@ def as_frame(data: Any) -> pl.DataFrame:
             f"the {type(data).__name__} cannot be read as a table: {_first_line(error)}."
             + _blamed(data)
         ) from None
-    if frame.is_empty():
+    if frame.is_empty() and not empty:
         raise DataError("the frame has no rows.")
     return frame
 

@@ -31,16 +31,20 @@ def seconds_of(text: str) -> float | None:
     return float(span[1]) * _SECONDS[span[2]] if span else None
 
 
+def bytes_of(text: str) -> int:
+    """Return the bytes of a size such as ``"2GB"``; ``ValueError`` for no such."""
+    size = _SIZE.match(text)
+    found = round(float(size[1]) * _BYTES[size[2]]) if size else 0
+    if found < LEAST_MEMORY:
+        raise ValueError(
+            f"expected a size such as '500MB' or '2GB', at least '1MB'; found {text!r}"
+        )
+    return found
+
+
 def _bytes(value: Any) -> Any:
     """Turn ``"2GB"`` into bytes; leave a number as it is."""
-    size = _SIZE.match(value) if isinstance(value, str) else None
-    if size and (found := round(float(size[1]) * _BYTES[size[2]])) >= LEAST_MEMORY:
-        return found
-    if isinstance(value, str):
-        raise ValueError(
-            f"expected a size such as '500MB' or '2GB', at least '1MB'; found {value!r}"
-        )
-    return value
+    return bytes_of(value) if isinstance(value, str) else value
 
 
 class JoinSettings(Settings):

@@ -36,6 +36,10 @@ class IdRows(ABC):
             Training rows, old and new, from which a value has a table row of its own.
         """
 
+    def known(self) -> pl.Series | None:
+        """Return the values that training knew; None where new ones are nothing strange."""
+        return None
+
     @abstractmethod
     def describe(self) -> str:
         """Say in a few words what was learnt, for people."""
@@ -121,6 +125,11 @@ class Vocabulary(IdRows):
         values = [new.values, new.rare["value"]]
         fits = all(v.cast(dtype, strict=False).null_count() == v.null_count() for v in values)
         return dtype if fits else pl.String()
+
+    def known(self) -> pl.Series | None:
+        """Return the values, unless many training rows had a value too rare to be one of them."""
+        rare = self.rare["rows"].sum() or 0
+        return self.values if 0 < len(self.values) >= rare else None
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """Return the values, and those too rare so far."""

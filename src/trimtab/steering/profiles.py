@@ -69,6 +69,11 @@ class Profiles:
         """Return the profiles with one more, or another in its place, as the current one."""
         if not _NAME.fullmatch(name):
             raise InputError(f"profile {name!r}: expected letters, digits, _ and -.")
+        if name == DEFAULT:
+            raise InputError(
+                f"profile {name!r}: is built in, every target counting about alike; choose "
+                "another name."
+            )
         return replace(self, current=name, named={**self.named, name: formula})
 
     def with_current(self, name: str) -> "Profiles":

@@ -13,7 +13,7 @@ from torch import Tensor
 from trimtab.atomic import beside
 from trimtab.errors import RunError
 
-_ADVICE = "What was saved before is intact: make room, and go on with --resume."
+_ADVICE = "What was saved before is intact: make room, and go on with --resume (resume=True)."
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ from trimtab.config.load import load
 from trimtab.data.simulate import SimulationSettings, simulate
 from trimtab.errors import InputError
 from trimtab.evaluation.metrics import auc
-from trimtab.training.folder import LEFT, REPORT, make, refuse_no_folder
+from trimtab.training.folder import LEFT, REPORT, make, place_of, refuse_no_folder
+from trimtab.training.hold import held
 from trimtab.training.progress import Progress
 from trimtab.training.run import Run, train
 
@@ -40,9 +41,11 @@ def demo(
     RunError
         When it cannot be written.
     """
+    folder = place_of(folder)
     refuse_no_folder(folder)
     if folder.exists():
-        _clear(folder)
+        with held(folder):
+            _clear(folder)
     make(folder / "data")
     (folder / "demo.toml").write_text(_run_file(), encoding="utf-8")
     progress.stage("simulating a feed")

@@ -33,8 +33,11 @@ IMPORTANCE, PAGE = "importance.json", "steering.html"
 LEFT |= {IMPORTANCE, PROFILES, PAGE, "statistics.json", "vocabularies"}
 LEFT |= {SEESAW, SEESAW_FOUND, SEESAW_PAGE}
 START, TABLES = "start.json", "start.safetensors"
-LEFT |= {START, TABLES}
+VERIFIED = "verify.jsonl"
+LEFT |= {START, TABLES, VERIFIED}
 """Everything that a run leaves in its folder."""
+ANOTHER = "another folder (--out, out=)"
+"""What to choose where a folder will not do, on the command line and in Python."""
 
 _MAY_CHANGE = {
     "choose",
@@ -59,15 +62,23 @@ DAMAGE = (
 """What reading raises where a run's files are broken, or are not of one run."""
 
 
+def place_of(path: str | Path) -> Path:
+    """Return a path with the user's home for ``~``; ``InputError`` where nobody has that name."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: expected a folder; this is none: {error}") from None
+
+
 def refuse_no_folder(folder: Path) -> None:
     """Raise ``InputError`` for what is no folder, and cannot become one."""
     try:
         folder.exists()
     except OSError as error:  # A name that is too long, or a folder that may not be read.
-        raise InputError(f"{folder}: {error.strerror}; choose another --out.") from None
+        raise InputError(f"{folder}: {error.strerror}; choose {ANOTHER}.") from None
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
-            raise InputError(f"{place}: a file; choose another --out.")
+            raise InputError(f"{place}: a file; choose {ANOTHER}.")
 
 
 def refuse_taken(folder: Path, *, resume: bool, add: bool = False) -> None:
@@ -82,15 +93,17 @@ def refuse_taken(folder: Path, *, resume: bool, add: bool = False) -> None:
     if (folder / MODEL).exists() and not (folder / LAST).exists():
         raise InputError(
             f"{folder}: holds a finished run without its {LAST}, which cannot go on; choose "
-            "another --out, or remove the folder to train anew."
+            f"{ANOTHER}, or remove the folder to train anew."
         )
     if add:
         return
     files = [path.name for path in folder.glob("*") if not path.name.startswith(".")]
     if files and not resume:
-        raise InputError(f"{folder}: not empty; choose another --out, or go on with --resume.")
+        raise InputError(
+            f"{folder}: not empty; choose {ANOTHER}, or go on with --resume (resume=True)."
+        )
     if files and not {SETTINGS, START} & {*files}:
-        raise InputError(f"{folder}: holds other files and no run; choose another --out.")
+        raise InputError(f"{folder}: holds other files and no run; choose {ANOTHER}.")
 
 
 def saved_settings(folder: Path) -> RunSettings:
@@ -120,9 +133,7 @@ def refuse_other_settings(folder: Path, settings: RunSettings) -> None:
     found = differences(_fixed(saved_settings(folder)), _fixed(settings))
     told = ", ".join(islice(found, 3))
     if told:
-        raise InputError(
-            f"{folder}: was trained with other settings: {told}. Choose another --out."
-        )
+        raise InputError(f"{folder}: was trained with other settings: {told}. Choose {ANOTHER}.")
 
 
 def go_on(folder: Path, settings: RunSettings, prepared: Prepared, state: State) -> None:
@@ -130,11 +141,11 @@ def go_on(folder: Path, settings: RunSettings, prepared: Prepared, state: State)
     refuse_other_settings(folder, settings)
     tensors, facts = checkpoint.load(folder / LAST)
     if facts.get("rows") != rows_of(prepared):
-        raise InputError(f"{folder}: was trained on other rows; choose another --out.")
+        raise InputError(f"{folder}: was trained on other rows; choose {ANOTHER}.")
     try:
         state.restore(tensors, facts)
     except DAMAGE:
-        raise RunError(f"{folder}: damaged, or not of one run; choose another --out.") from None
+        raise RunError(f"{folder}: damaged, or not of one run; choose {ANOTHER}.") from None
     write(folder / SETTINGS, settings.model_dump_json(indent=1))
 
 
@@ -210,4 +221,4 @@ def write(path: Path, text: str) -> None:
     RunError
         When the disk is full or cannot be written; the old file is as it was.
     """
-    atomic.write(path, text, "Make room, and go on with --resume.")
+    atomic.write(path, text, "Make room, and go on with --resume (resume=True).")

@@ -16,6 +16,7 @@ from trimtab.data.statistics import Statistics
 from trimtab.errors import InputError, RunError, TrimtabError
 from trimtab.training import checkpoint
 from trimtab.training.folder import (
+    ANOTHER,
     DAMAGE,
     LAST,
     MODEL,
@@ -151,7 +152,8 @@ def source_of(named: Path | None, folder: Path | None, settings: RunSettings) ->
     except TrimtabError as error:
         raise InputError(
             f"{folder}: has no checkpoint yet, so it has to start from {kept['run']} again, and "
-            f"cannot:\n  {error}\nName the run to go on from with --from, or choose another --out."
+            f"cannot:\n  {error}\nName the run to go on from with --from (start=), "
+            f"or choose {ANOTHER}."
         ) from None
     return source
 
@@ -233,7 +235,7 @@ def _statistics(folder: Path, settings: RunSettings) -> Statistics:
     try:
         return Statistics.load(folder, settings.features)
     except DAMAGE:
-        raise RunError(f"{folder}: damaged, or not of one run; choose another --out.") from None
+        raise RunError(f"{folder}: damaged, or not of one run; choose {ANOTHER}.") from None
 
 
 def _key(run: Path) -> str:

@@ -109,7 +109,7 @@ def _require_finite(state: State) -> None:
         if not weight.detach().sum(dtype=torch.float32).isfinite():
             raise RunError(
                 f"weights of {name} are not finite after step {state.step:,}. Go on from the last "
-                "checkpoint with --resume and a smaller training.learning_rate."
+                "checkpoint with --resume (resume=True) and a smaller training.learning_rate."
             )
 
 

@@ -34,13 +34,14 @@ from trimtab.training.folder import (
     DAMAGE,
     MODEL,
     REPORT,
-    refuse_taken,
+    place_of,
     rows_of,
     saved_calibration,
     saved_settings,
     whole,
 )
 from trimtab.training.front import FRONT
+from trimtab.training.hold import claimed
 from trimtab.training.passes import make_room
 from trimtab.training.progress import Progress, Silent
 from trimtab.training.report import contents
@@ -84,7 +85,7 @@ class Run:
         RunError
             When its files are damaged.
         """
-        folder = Path(folder)
+        folder = place_of(folder)
         settings = saved_settings(folder)
         if not (folder / MODEL).exists():
             raise InputError(
@@ -132,10 +133,14 @@ class Run:
         if data is None:
             if self.settings.data.log is None:
                 raise DataError("the run was trained on a frame; give the rows to evaluate.")
-            prepared = prepare(plan)
+            try:
+                prepared = prepare(plan)
+            except DataError as error:
+                raise DataError(f"{error} Or give labelled rows with --data (data=).") from None
             if rows_of(prepared) != self.rows:
                 raise DataError(
-                    "data.log: not what the run was trained on any more; give the rows with --data."
+                    "data.log: not what the run was trained on any more; give labelled rows with "
+                    "--data (data=)."
                 )
             evaluation = Evaluation(self.model, prepared.valid)
             evaluation.calibrate(self.calibration, self.settings.calibration)
@@ -208,6 +213,9 @@ def train(
         Go on from the last checkpoint in ``out``, if there is one.
     add
         Put the run into ``out`` though other files are in it.
+    progress
+        Is told of every step, such as ``trimtab.training.progress.Terminal()``; nothing is shown
+        when left out.
 
     Returns
     -------
@@ -223,14 +231,24 @@ def train(
     """
     settings = _settings(settings)
     device = device_of(settings)
-    place = None if out is None else Path(out)
-    if place is not None:
-        refuse_taken(place, resume=resume, add=add)
-    progress = progress or Silent()
+    place = None if out is None else place_of(out)
+    named = None if start is None else _folder(start)
     if settings.training.threads:
         torch.set_num_threads(settings.training.threads)
+    with claimed(place, resume=resume, add=add):
+        return _trained(settings, frame, device, place, named, progress or Silent())
+
+
+def _trained(
+    settings: RunSettings,
+    frame: Any,
+    device: torch.device,
+    place: Path | None,
+    named: Path | None,
+    progress: Progress,
+) -> Run:
+    """Train in a folder that is held, or in a temporary one."""
     progress.stage("reading and encoding the log")
-    named = None if start is None else _folder(start)
     source = growth.source_of(named, place, settings)
     base = growth.base_of(place, settings, source)
     prepared = prepare(replace(settings.plan(), base=base), frame)
@@ -278,4 +296,4 @@ def device_of(settings: RunSettings) -> torch.device:
 
 
 def _folder(run: str | Path | Run) -> Path:
-    return run.folder if isinstance(run, Run) else Path(run)
+    return run.folder if isinstance(run, Run) else place_of(run)

@@ -33,6 +33,7 @@ from trimtab.training.folder import (
 )
 from trimtab.training.front import best_by, path_of
 from trimtab.training.growth import refuse_grown
+from trimtab.training.hold import held
 from trimtab.training.passes import groups
 from trimtab.training.peaks import put
 from trimtab.training.run import Run, train
@@ -91,7 +92,9 @@ def seesaw(
     rows = prepared.valid
     if data is not None:
         rows = encode_rows(plan, run.statistics, data, labelled=True)
-    found = {"data": data and str(data)} | _compared(run, prepared, rows, alone, seeds, progress)
+    with held(run.folder / SEESAW):
+        compared = _compared(run, prepared, rows, alone, seeds, progress)
+    found = {"data": data and str(data)} | compared
     progress.stage("looking for reasons")
     found["why"] = diagnose(run.settings, prepared, run.model) | {"peaks": _peaks(run)}
     found["advice"] = advise(found, run.settings.model_dump(mode="json"))
@@ -142,7 +145,7 @@ def _compared(
     for name, settings_alone in alone.items():
         single = []
         for seed in range(first, first + seeds):
-            progress.next(f"{name} alone, seed {seed}")
+            progress.next(f"{name} alone, seed {seed}", name)
             settings = seeded(settings_alone, seed)
             one = _trained(settings, place / name / f"seed-{seed}", run.rows, progress)
             _choose_for(name, one, prepared)

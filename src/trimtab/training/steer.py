@@ -9,6 +9,7 @@ import polars as pl
 
 from trimtab.data.join import join
 from trimtab.data.prepare import table
+from trimtab.data.strangers import Strangers
 from trimtab.errors import DataError, InputError
 from trimtab.evaluation.predict import predict
 from trimtab.steering.candidates import Candidates
@@ -44,6 +45,9 @@ class Steering:
             rows = join(self.table(data), self.run.settings.data.join, self.run.settings.plan().ids)
             user = user if user in rows.columns else None
             columns = self.run.statistics.columns(rows, {}, {}, user)
+            strangers = Strangers(self.run.statistics)
+            strangers.add(rows, columns)
+            strangers.warn()
             predictions = predict(self.run.model, columns, self.run.calibration)
             found = Candidates.predicted(
                 self.run.model, columns, predictions, units=self.units, labels={}
@@ -53,7 +57,7 @@ class Steering:
 
     def table(self, data: Any) -> pl.DataFrame:
         """Return a frame, or the rows of a file, read as those that the run was trained on."""
-        return table(self.run.settings.plan(), data)
+        return table(self.run.settings.plan(), data, empty=True)
 
     def weights(self, text: str) -> Formula:
         """Return the formula of weights as text, such as ``click=1,play/min=2``."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
 from trimtab.evaluation.seesaw import CHOSEN_HERE, ONE_SEED, meaning, no_advice, sentence
+from trimtab.training.front import best_by, value_of
 from trimtab.training.progress import Progress
 from trimtab.training.state import State
 
@@ -39,6 +40,7 @@ class Trainings(Progress):
         )
         self.task = self.bar.add_task("", total=None, best="")
         self.what, self.number, self.count, self.line = "", 0, 0, ""
+        self.target: str | None = None
 
     def __enter__(self) -> "Trainings":
         return self
@@ -51,9 +53,9 @@ class Trainings(Progress):
         """Say how many trainings there will be."""
         self.number, self.count = 0, count
 
-    def next(self, what: str) -> None:
-        """Say which training comes."""
-        self.what, self.number = what, self.number + 1
+    def next(self, what: str, target: str | None = None) -> None:
+        """Say which training comes, and the one target that it is for, if it is for one."""
+        self.what, self.number, self.target = what, self.number + 1, target
         self.bar.update(self.task, total=None, completed=0, best="")
 
     def kept(self) -> None:
@@ -78,9 +80,16 @@ class Trainings(Progress):
 
     def evaluated(self, state: State) -> None:
         """Show the best score so far, and keep what the training's line says."""
-        self.bar.update(self.task, best=f"best {state.best:.4f}")
+        best = self._best(state)
+        self.bar.update(self.task, best=f"best {best:.4f}")
         epochs = state.curves[-1]["epoch"]
-        self.line = f"{state.best:.4f}  {epochs:.2f} epochs  {state.seconds:.0f} s"
+        self.line = f"{best:.4f}  {epochs:.2f} epochs  {state.seconds:.0f} s"
+
+    def _best(self, state: State) -> float:
+        """Return the best of the one target, whatever else it needs learnt; else of the mean."""
+        if self.target is None:
+            return state.best
+        return value_of(best_by(state.curves, self.target)["metrics"][self.target])
 
     def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         """Print the training's line."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from trimtab.errors import InputError
 from trimtab.evaluation.evaluate import finite
 from trimtab.training.regret import Weighting, draw
 from trimtab.training.retraining import Retraining
+from trimtab.training.verified import Verified
 
 
 def verify(
@@ -21,6 +23,7 @@ def verify(
     seeds: int = 1,
     seed: int = 0,
     loss_weights: bool = False,
+    folder: Path | None = None,
     told: Callable[[str], None] = lambda doing: None,
 ) -> dict[str, Any]:
     """Retrain for weightings drawn by a seed, and compare each with one steered model.
@@ -35,6 +38,8 @@ def verify(
     loss_weights
         Compare also with the run's own model retrained with the shares as loss weights. That takes
         as long for each weighting as the steered model once, more than the blends.
+    folder
+        The run's, where each finished weighting is kept: the same call goes on from those.
     told
         Called with what begins.
 
@@ -50,21 +55,29 @@ def verify(
     if len(names) < 2:
         raise InputError(f"there is nothing to weigh: the run has {len(names)} target to steer.")
     first = settings.training.seed
-    models = Retraining(
-        settings, prepare(settings.plan()), names, seeds=range(first, first + seeds)
-    )
-    told("training the model that is steered")
-    models.steer()
-    drawn = draw(models.means, weightings, seed)
-    found = []
+    prepared = prepare(settings.plan())
+    models = Retraining(settings, prepared, names, seeds=range(first, first + seeds))
+    verified = Verified(folder, settings, prepared, seeds=seeds, loss_weights=loss_weights)
+    drawn, lines = draw(models.means, weightings, seed), []
     for number, weighting in enumerate(drawn, 1):
-        told(f"retraining for weighting {number} of {len(drawn)}")
-        found.append(_one(models, weighting, loss_weights=loss_weights))
+        line = verified.find(weighting.shares)
+        which = f"weighting {number} of {len(drawn)}"
+        if line is None:
+            if not models.predictions:
+                told("training the model that is steered")
+                models.steer()
+            told(f"retraining for {which}")
+            one = finite(_one(models, weighting, loss_weights=loss_weights))
+            line = verified.add(one, models.steered_seconds)
+        else:
+            told(f"retrained before for {which}")
+        lines.append(line)
+    found = [line["found"] for line in lines]
     summary = {
         "weightings": found,
         **_summary(found),
         "seeds": seeds,
-        "steered_seconds": models.steered_seconds,
+        "steered_seconds": lines[-1]["steered_seconds"],
         "retrained_seconds": sum(one["seconds"] for one in found),
     }
     if loss_weights:
@@ -89,8 +102,10 @@ def _one(models: Retraining, weighting: Weighting, *, loss_weights: bool) -> dic
 
 
 def _summary(found: list[dict[str, Any]]) -> dict[str, float]:
+    regrets = np.array([one["regret"] for one in found], dtype=np.float64)
+    lower = np.array([one["interval"][0] for one in found], dtype=np.float64)
     return {
-        "mean_regret": float(np.mean([one["regret"] for one in found])),
-        "max_regret": float(np.max([one["regret"] for one in found])),
-        "largest_lower_bound": float(np.max([one["interval"][0] for one in found])),
+        "mean_regret": float(regrets.mean()),
+        "max_regret": float(regrets.max()),
+        "largest_lower_bound": float(lower.max()),
     }

@@ -56,6 +56,6 @@ class Watch:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values)
         raise RunError(
             f"the loss is not finite at step {int(self.step):,} ({shown}). Go on from the last "
-            "checkpoint with --resume and a smaller training.learning_rate, or look at the labels "
-            "of that target."
+            "checkpoint with --resume (resume=True) and a smaller training.learning_rate, or look "
+            "at the labels of that target."
         )

@@ -13,7 +13,7 @@ from trimtab.config.guess.line import Found, Line
 
 _WIDEST = 80
 """Characters up to which comments are aligned."""
-_TRUNK = [Line(name="kind", value="shared_bottom"), Line(name="widths", value=[64, 32, 16])]
+_TRUNK = [Line(name="kind", value="shared_bottom")]
 _ABOUT = {
     "data": "Where the rows come from, and which are held out to measure the model.",
     "features": (
