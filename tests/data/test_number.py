@@ -236,6 +236,12 @@ def test_lists_are_refused_and_ids_suggested() -> None:
         NumberSettings().learn(pl.Series("x", [[1, 2]]), None)
 
 
+def test_a_number_too_far_away_for_float32_stays_finite() -> None:
+    learnt = NumberSettings(scale="standard").learn(pl.Series("x", [0.0, 9e-52]), None)
+    (far,) = learnt.encode(pl.Series("x", [-1.0])).numbers["x"]
+    assert far == -np.finfo(np.float32).max
+
+
 columns = st.lists(
     st.none() | st.just(NAN) | st.integers(-50, 50) | st.floats(-1e6, 1e6), min_size=1, max_size=20
 )

@@ -256,8 +256,12 @@ def _below(values: Values, edges: list[float]) -> Values:
 
 
 def _numbers(name: str, values: Values, present: NDArray[np.bool_], flagged: bool) -> Encoded:
-    """Return a column of numbers and, where training rows missed some, which are missing."""
-    numbers = {name: values.astype(np.float32)}
+    """Return a column of numbers and, where training rows missed some, which are missing.
+
+    What is too far away for float32 is the farthest that it holds.
+    """
+    most = np.finfo(np.float32).max
+    numbers = {name: np.clip(values, -most, most).astype(np.float32)}
     if flagged:
         numbers[f"{name} is missing"] = (~present).astype(np.float32)
     return Encoded(numbers=numbers)
