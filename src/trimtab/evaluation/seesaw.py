@@ -129,12 +129,11 @@ def _group(targets: Mapping[str, Rivals], rows: Mask) -> Found:
 
 def _judge(groups: Mapping[str, Found]) -> None:
     """Give groups their verdicts; all their targets are one family of tests."""
-    every = [(group, name) for group in groups for name in groups[group]["targets"]]
-    adjusted = holm({at: groups[at[0]]["targets"][at[1]]["p"] for at in every})
-    for group, name in every:
-        one = groups[group]["targets"][name]
-        one["p_holm"] = adjusted[group, name]
-        one["direction"] = direction(one["difference"], adjusted[group, name])
+    every = {(at, name): one for at in groups for name, one in groups[at]["targets"].items()}
+    adjusted = holm({test: one["p"] for test, one in every.items()})
+    for test, one in every.items():
+        one["p_holm"] = adjusted[test]
+        one["direction"] = direction(one["difference"], adjusted[test])
     for found in groups.values():
         found["verdict"] = verdict(one["direction"] for one in found["targets"].values())
 
@@ -151,8 +150,8 @@ def _target(rivals: Rivals, rows: Mask) -> Found:
         values[side] = np.array([one.value() for one in found])
         draws[side] = np.mean([one.resampled() for one in found], 0)
     differences = values["shared"] - values["single"]
-    different = len(np.unique(rivals.users[rows]))
-    outcome = over_seeds(differences, draws["shared"] - draws["single"], users=different)
+    people = int(users.groups(label).max(initial=-1)) + 1
+    outcome = over_seeds(differences, draws["shared"] - draws["single"], users=people)
     one_seed = len(differences) == 1
     return {
         "metric": measure.ranking,
