@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
+from torch.nn.functional import batch_norm, linear
 
+from trimtab.native.layers import layers as native_layers
 from trimtab.settings import Settings
 
 Activation = Literal["relu", "silu", "gelu", "tanh", "identity"]
@@ -53,7 +54,11 @@ class MLP(nn.Sequential):
     ----------
     out_width
         Width of the output; ``in_width`` when there are no layers.
+    fused
+        Whether C++ computes it in training, where it can: relu behind every layer, nothing else.
     """
+
+    fused: bool = False
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class MLP(nn.Sequential):
         kept = [layer for layer in layers if not _is_nothing(layer)]
         super().__init__(*kept)
         self.out_width = self_width
+        self._plain = activation == "relu" and norm == "none" and not dropout
 
     def forward(self, x: Float[Tensor, "rows in_width"]) -> Float[Tensor, "rows out_width"]:
         """Apply every layer in turn."""
@@ -82,9 +88,35 @@ class MLP(nn.Sequential):
 
     def after(self, layers: int, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows out_width"]:
         """Apply the layers behind the first ``layers``, whose output is ``x``, perhaps in place."""
-        for layer in list(self)[layers:]:
+        rest = list(self)[layers:]
+        behind_linear = layers % 2
+        linears = cast(list[nn.Linear], rest[behind_linear::2])
+        if linears and self._in_cpp():
+            return native_layers(x, linears, rectify=bool(behind_linear))[0]
+        for layer in rest:
             x = layer(x)
         return x
+
+    def heads(
+        self, x: Float[Tensor, "rows in_width"], groups: Sequence[Sequence[nn.Linear]]
+    ) -> list[Tensor]:
+        """Apply every layer, and to what comes out each group of heads, as one product a group."""
+        if len(self) and self._in_cpp():
+            linears = cast(list[nn.Linear], list(self)[::2])
+            return [out for heads in groups for out in native_layers(x, linears, heads)]
+        hidden = self(x)
+        return [out for heads in groups for out in _side_by_side(hidden, heads)]
+
+    def _in_cpp(self) -> bool:
+        return self.fused and self._plain and self.training
+
+
+def _side_by_side(x: Float[Tensor, "rows width"], heads: Sequence[nn.Linear]) -> Sequence[Tensor]:
+    if len(heads) == 1:
+        return [heads[0](x)]
+    weight, bias = torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])
+    parts: Sequence[Tensor] = linear(x, weight, bias).split([h.out_features for h in heads], 1)
+    return parts
 
 
 def _is_nothing(layer: nn.Module) -> bool:

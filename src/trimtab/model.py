@@ -82,11 +82,12 @@ class RankingModel(nn.Module):
 
     def _group(self, apart: Collection[str]) -> None:
         """Find the targets whose losses are computed together."""
-        self.together: dict[RowLosses, list[str]] = {}
+        groups: dict[RowLosses, list[str]] = {}
         for name, target in self.targets.items():
             if target.together is not None and name not in self.given and name not in apart:
-                self.together.setdefault(target.together, []).append(name)
-        grouped = [name for names in self.together.values() for name in names]
+                groups.setdefault(target.together, []).append(name)
+        self.together = list(groups.values())
+        grouped = [name for names in self.together for name in names]
         self.apart = [name for name in self.targets if name not in grouped]
 
     def forward(self, batch: Batch) -> Logits:
@@ -133,26 +134,27 @@ class RankingModel(nn.Module):
         parts = self.losses_together(batch, logits)
         losses: dict[str, Tensor] = {}
         for names, part in parts:
-            losses |= dict(zip(names, part.unbind(1), strict=True))
+            losses |= dict(zip(names, part.unbind(), strict=True))
         return {name: losses[name] for name in self.targets}
 
     def losses_together(
         self, batch: Batch, logits: Logits
-    ) -> list[tuple[list[str], Float[Tensor, "rows targets"]]]:
+    ) -> list[tuple[list[str], Float[Tensor, "targets rows"]]]:
         """Return ``losses``, those of targets of one simple form side by side."""
         parts = []
-        for together, names in self.together.items():
-            labels = torch.stack([self.targets[name].label(batch.labels) for name in names], 1)
-            parts.append((names, together(torch.cat([logits[n] for n in names], 1), labels)))
+        for names in self.together:
+            labels = [self.targets[name].label(batch.labels) for name in names]
+            together = cast(RowLosses, self.targets[names[0]].together)
+            parts.append((names, together([logits[name] for name in names], labels)))
         for name in self.apart:
             given = self._given(name, batch, logits, batch.labels)
             loss = self.targets[name].loss(logits[name], batch.labels, given)
-            parts.append(([name], loss[:, None]))
+            parts.append(([name], loss[None]))
         return parts if self.everywhere else [(n, self._present(n, batch, x)) for n, x in parts]
 
     def _present(self, names: Sequence[str], batch: Batch, losses: Tensor) -> Tensor:
         """Return losses, 0 on rows whose scene has not the target."""
-        present = torch.stack([self.has(name, batch) for name in names], 1)
+        present = torch.stack([self.has(name, batch) for name in names])
         return torch.where(present, losses, torch.zeros_like(losses))
 
     def observed(self, batch: Batch) -> dict[str, Bool[Tensor, " rows"]]:

@@ -3,10 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from trimtab.layers import MLP, Activation, Normalisation
 
@@ -48,30 +46,20 @@ class Tower(nn.Module):
         }
         width = widths[-1] if widths else in_width
         heads = {target: nn.Linear(width, head_widths[target]) for target in tasks}
-        self.members = {
-            task: [t for t in tasks if tasks[t] == task and t not in apart] for task in hidden
-        }
-        self.apart = [target for target in tasks if target in apart]
+        self.groups: dict[str, list[list[str]]] = {}
+        for task in hidden:
+            mine = [target for target in tasks if tasks[target] == task]
+            together = [target for target in mine if target not in apart]
+            alone = [[target] for target in mine if target in apart]
+            self.groups[task] = [together, *alone] if together else alone
         self.hidden = cast(Mapping[str, MLP], nn.ModuleDict(hidden))
         self.heads = cast(Mapping[str, nn.Linear], nn.ModuleDict(heads))
 
     def forward(self, tasks: Mapping[str, Float[Tensor, "rows in_width"]]) -> dict[str, Tensor]:
         """Return each target's logits, ``[rows, head width]``."""
-        hidden = {task: mlp(tasks[task]) for task, mlp in self.hidden.items()}
         logits: dict[str, Tensor] = {}
-        for task, targets in self.members.items():
-            logits |= self._heads(targets, hidden[task])
-        for target in self.apart:
-            logits[target] = self.heads[target](hidden[self.tasks[target]])
+        for task, groups in self.groups.items():
+            heads = [[self.heads[target] for target in group] for group in groups]
+            names = [target for group in groups for target in group]
+            logits |= zip(names, self.hidden[task].heads(tasks[task], heads), strict=True)
         return {target: logits[target] for target in self.tasks}
-
-    def _heads(
-        self, targets: Sequence[str], hidden: Float[Tensor, "rows width"]
-    ) -> dict[str, Tensor]:
-        """Apply the heads of one task as one product."""
-        heads = [self.heads[target] for target in targets]
-        if len(heads) < 2:
-            return {target: head(hidden) for target, head in zip(targets, heads, strict=True)}
-        weight, bias = torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])
-        parts = linear(hidden, weight, bias).split([h.out_features for h in heads], 1)
-        return dict(zip(targets, parts, strict=True))

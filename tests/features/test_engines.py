@@ -9,11 +9,11 @@ from torch import Tensor
 from trimtab.errors import SettingsError, SlowerWarning
 from trimtab.features.encoder import FeatureEncoder
 from trimtab.features.engines import Engine, PyTorch, engines
-from trimtab.features.engines.compiler import compiled
 from trimtab.features.engines.native import native_or_torch
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.features.tables import expand, pool, project
+from trimtab.native.compiler import compiled
 
 PROCESSOR = torch.device("cpu")
 ROWS = {

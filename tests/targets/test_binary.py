@@ -60,7 +60,7 @@ def test_losses_of_several_targets_and_their_gradients_are_pytorchs() -> None:
     logits = torch.randn(40, 3, dtype=torch.float64) * 15
     labels = (torch.rand(40, 3) < 0.5).double()
     ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
-    found = cross_entropies(ours, labels)
+    found = cross_entropies(list(ours.split(1, 1)), list(labels.unbind(1))).t()
     wanted = binary_cross_entropy_with_logits(theirs, labels, reduction="none")
     (found * logits).sum().backward()
     (wanted * logits).sum().backward()
@@ -69,13 +69,13 @@ def test_losses_of_several_targets_and_their_gradients_are_pytorchs() -> None:
 
 
 def test_a_missing_label_is_no_loss_at_any_logit_and_a_known_one_hides_no_nan() -> None:
-    logits = torch.tensor([[0.3, math.inf, -math.inf]], requires_grad=True)
-    losses = cross_entropies(logits, torch.full((1, 3), math.nan))
+    logits = torch.tensor([[0.3], [math.inf], [-math.inf]], requires_grad=True)
+    losses = cross_entropies([logits], [torch.full((3,), math.nan)])
     losses.sum().backward()
     assert losses.tolist() == [[0, 0, 0]]
     assert logits.grad is not None
-    assert logits.grad.tolist() == [[0, 0, 0]]
-    assert cross_entropies(torch.tensor([[math.nan]]), torch.ones(1, 1)).isnan()
+    assert logits.grad.tolist() == [[0], [0], [0]]
+    assert cross_entropies([torch.tensor([[math.nan]])], [torch.ones(1)]).isnan()
 
 
 @pytest.mark.parametrize("weight", [1.0, 5.0, 0.2])

@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import subprocess
 import sys
@@ -121,3 +122,32 @@ def test_without_a_compiler_training_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.warns(UserWarning, match="no C\\+\\+ compiler"):
         made, _ = state(compile=True)
     assert made.forward.compiled_rows == 0
+
+
+@pytest.mark.parametrize("trunk", sorted(trunks))
+def test_layers_and_losses_in_cpp_are_the_plain_ones_to_rounding(trunk: str) -> None:
+    plain, batch = state(trunk=trunk)
+    try:
+        fast, _ = state("native", trunk=trunk)
+    except SettingsError as error:
+        pytest.skip(str(error))
+    losses, slopes = gradients(plain, batch)
+    found, found_slopes = gradients(fast, batch)
+    torch.testing.assert_close(found, losses, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found_slopes, slopes, rtol=1e-3, atol=1e-6)
+
+
+def fused(made: State) -> bool:
+    parts = [part.fused for part in made.model.modules() if hasattr(part, "fused")]
+    assert parts
+    return all(parts)
+
+
+def test_cpp_is_used_with_the_native_engine_in_float32_alone() -> None:
+    try:
+        assert fused(state("native")[0])
+    except SettingsError as error:
+        pytest.skip(str(error))
+    assert not fused(state("torch")[0])
+    with contextlib.suppress(SettingsError):  # This processor may not have bf16.
+        assert not fused(state("native", precision="bf16")[0])

@@ -1,7 +1,7 @@
 """What every balancer is: a loss a target in, gradients of every parameter out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,7 +56,7 @@ class Balancer(nn.Module, ABC):
         self,
         losses: Mapping[str, Float[Tensor, ""]],
         representations: Sequence[Float[Tensor, "rows width"]],
-        shared: Sequence[nn.Parameter],
+        shared: Iterable[nn.Parameter],
     ) -> None:
         """Compute the gradients of a batch, in one pass through the embedding tables.
 

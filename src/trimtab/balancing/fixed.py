@@ -1,6 +1,6 @@
 """Fixed weights: the losses of the targets are added, each times its weight."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from jaxtyping import Float
@@ -27,7 +27,7 @@ class FixedWeights(Balancer):
         self,
         losses: Mapping[str, Float[Tensor, ""]],
         representations: Sequence[Float[Tensor, "rows width"]],
-        shared: Sequence[nn.Parameter],
+        shared: Iterable[nn.Parameter],
     ) -> None:
         """Compute the gradients of the sum."""
         self.combine(losses).backward()

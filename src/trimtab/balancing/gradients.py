@@ -1,7 +1,7 @@
 """Balancers that look at the targets' gradients where these meet: K short backwards, one long."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -65,10 +65,10 @@ class GradientBalancer(Balancer):
         self,
         losses: Mapping[str, Float[Tensor, ""]],
         representations: Sequence[Float[Tensor, "rows width"]],
-        shared: Sequence[nn.Parameter],
+        shared: Iterable[nn.Parameter],
     ) -> None:
         """Compute the gradients of the weighted sum, with the merged ones where they meet."""
-        choices: dict[Meeting, Sequence[Tensor]] = {
+        choices: dict[Meeting, Iterable[Tensor]] = {
             "output": representations,
             "parameters": shared,
         }

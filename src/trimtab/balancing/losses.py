@@ -1,7 +1,7 @@
 """Balancers that look at the values of the losses alone: one weighted sum, one backward."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -43,7 +43,7 @@ class LossBalancer(Balancer):
         self,
         losses: Mapping[str, Float[Tensor, ""]],
         representations: Sequence[Float[Tensor, "rows width"]],
-        shared: Sequence[nn.Parameter],
+        shared: Iterable[nn.Parameter],
     ) -> None:
         """Compute the gradients of the weighted sum."""
         stacked = torch.stack([losses[name] for name in self.target_weights])

@@ -36,8 +36,7 @@ class Objective(nn.Module):
         observed = {} if self.denominator == "rows" else model.observed(batch)
         factors = None if self.even else self.scales[:, batch.scene]
         reduced: dict[str, Tensor] = {}
-        for names, losses in model.losses_together(batch, logits):
-            rows = losses.t()  # A target's sum depends on no other, to the last bit.
+        for names, rows in model.losses_together(batch, logits):
             if factors is not None:
                 # Factors of scenes stay out of the denominator, where they would cancel.
                 rows = rows * factors[[self.names.index(name) for name in names]]

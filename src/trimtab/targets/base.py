@@ -1,7 +1,7 @@
 """What every target is: a head's outputs to a loss a row, and to a prediction."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
@@ -33,9 +33,10 @@ class Given:
 
 
 RowLosses = Callable[
-    [Float[Tensor, "rows targets"], Float[Tensor, "rows targets"]], Float[Tensor, "rows targets"]
+    [Sequence[Float[Tensor, "rows 1"]], Sequence[Float[Tensor, " rows"]]],
+    Float[Tensor, "targets rows"],
 ]
-"""From logits and labels of several targets to the loss of each row and target."""
+"""From the logits and the labels of each of several targets to the loss of each target and row."""
 
 
 class Target(nn.Module, ABC):
@@ -53,9 +54,8 @@ class Target(nn.Module, ABC):
         Number feature whose encoded values it needs as ``Given.by``; none for most targets.
     censored
         Whether what is seen of some labels is less than what happened: no level to compare with.
-    together
-        What ``loss`` is where no step comes before: targets with the same one are computed at
-        once. None where a target's loss is its own.
+    fused
+        Whether C++ computes losses in training, where it knows them.
     """
 
     kind: str
@@ -63,7 +63,15 @@ class Target(nn.Module, ABC):
     width: int = 1
     by: str | None = None
     censored: bool = False
-    together: RowLosses | None = None
+    fused: bool = False
+
+    @property
+    def together(self) -> RowLosses | None:
+        """What ``loss`` is where no step comes before; None where a target's loss is its own.
+
+        Targets with the same one are computed at once.
+        """
+        return None
 
     @abstractmethod
     def learn(

@@ -13,16 +13,18 @@ from torch.nn.functional import logsigmoid
 
 from trimtab.data.labels import LabelColumn
 from trimtab.data.settings import Scalar, seconds_of
-from trimtab.targets.base import Given, Target, TargetSettings, targets
+from trimtab.native.losses import cross_entropies as native_cross_entropies
+from trimtab.targets.base import Given, RowLosses, Target, TargetSettings, targets
 from trimtab.targets.funnel import inverse_propensity, reached_and_missed
 
 
 def cross_entropies(
-    logits: Float[Tensor, "rows targets"], labels: Float[Tensor, "rows targets"]
-) -> Float[Tensor, "rows targets"]:
-    """Return ``-log P(label)`` of each row and target, 0 where the label is missing."""
-    losses = -logsigmoid(torch.where(labels == 1, logits, -logits))
-    return torch.where(labels.isnan(), torch.zeros_like(losses), losses)
+    logits: Sequence[Float[Tensor, "rows 1"]], labels: Sequence[Float[Tensor, " rows"]]
+) -> Float[Tensor, "targets rows"]:
+    """Return ``-log P(label)`` of each target and row, 0 where the label is missing."""
+    logit, label = torch.cat(list(logits), 1), torch.stack(list(labels), 1)
+    losses = -logsigmoid(torch.where(label == 1, logit, -logit))
+    return torch.where(label.isnan(), torch.zeros_like(losses), losses).t()
 
 
 @targets.register("binary")
@@ -108,7 +110,13 @@ class Binary(Target):
         self.log_weight = math.log(positive_weight)
         self.ips_weight = ips_weight
         self.propensity_floor = propensity_floor
-        self.together = cross_entropies if positive_weight == 1 else None
+
+    @property
+    def together(self) -> RowLosses | None:
+        """The plain cross-entropy; None where positive rows have a weight."""
+        if self.log_weight:
+            return None
+        return native_cross_entropies if self.fused and self.training else cross_entropies
 
     def learn(
         self, label: Float[Tensor, " observed"], by: Float[Tensor, " observed"] | None = None

@@ -16,10 +16,11 @@ from trimtab.features.encoder import FeatureEncoder, IdFeature
 from trimtab.features.engines import Engine
 from trimtab.layers import initialise
 from trimtab.model import RankingModel
+from trimtab.native.adam import update
 from trimtab.own import OwnPath
 from trimtab.targets.base import Target
 from trimtab.towers import Tower
-from trimtab.training.adam import FusedAdamW
+from trimtab.training.adam import FusedAdamW, update_by_pytorch
 from trimtab.training.dense import Dense, can_compile, require_precision
 from trimtab.training.state import State
 
@@ -160,6 +161,7 @@ def build_optimizers(
             [dense, *balancer.parameter_groups()],
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
+            update=update if model.features.engine.compiles else update_by_pytorch,
         ),
         model.features.engine.optimizer(
             model.features.tables,
@@ -168,6 +170,13 @@ def build_optimizers(
             longest=training.max_row_gradient_norm,
         ),
     ]
+
+
+def fuse(model: RankingModel) -> None:
+    """Have C++ compute the layers and losses that it knows, while the model is in training."""
+    for part in model.modules():
+        if hasattr(part, "fused"):
+            part.fused = True  # type: ignore[assignment]
 
 
 def build_dense(training: TrainingSettings, model: RankingModel, objective: Objective) -> Dense:
@@ -181,6 +190,8 @@ def build_dense(training: TrainingSettings, model: RankingModel, objective: Obje
     device = model.present.device
     require_precision(training.precision, device)
     compiled = training.compile and can_compile(device)
+    if model.features.engine.compiles and training.precision == "float32" and not compiled:
+        fuse(model)
     return Dense(
         model,
         objective,

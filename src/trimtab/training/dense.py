@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -77,8 +78,10 @@ class Dense:
     def _casts(self) -> bool:
         return self.precision == "bf16"
 
-    def _autocast(self, device: torch.device) -> torch.autocast:
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._casts())
+    def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        if not self._casts():
+            return nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def require_precision(precision: Precision, device: torch.device) -> None:

@@ -82,7 +82,7 @@ def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, 
     _drop_gradients(state)
     if any(loss.requires_grad for loss in losses.values()):  # Some row's scene has a target.
         different = {id(x): x for x in tasks.values()}  # A shared bottom's is every task's.
-        shared = list(state.model.trunk.shared_parameters())
+        shared = state.model.trunk.shared_parameters()
         state.balancer.backward(losses, list(different.values()), shared)
     if settings.max_gradient_norm is not None:
         dense = [p for p in state.model.parameters() if p.grad is not None and not p.grad.is_sparse]

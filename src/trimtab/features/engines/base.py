@@ -20,7 +20,14 @@ class Engine(ABC):
     A step asks for one lookup, one gather (``Tables.distinct``) and one update (the optimiser's
     ``step``). Everything above is blind to the engine: an engine of several processes, each of
     which owns a share of the rows, needs nothing else.
+
+    Attributes
+    ----------
+    compiles
+        Whether it is compiled C++ for this processor; layers, losses and Adam are then too.
     """
+
+    compiles: bool = False
 
     @abstractmethod
     def tables(

@@ -13,14 +13,15 @@ from torch import Tensor
 
 from trimtab.errors import SettingsError
 from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
-from trimtab.features.engines.compiler import compiled
 from trimtab.features.engines.pytorch import PyTorch
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.row_wise_adagrad import Touched
+from trimtab.native import compiler
+from trimtab.native.pointers import float_at, ids_at, long, longs_at
 
 BLOCK = 64
 """Outputs of a layer that are computed together, so that their products stay in the cache."""
-SOURCE = Path(__file__).with_name("native.cpp")
+SOURCE = Path(compiler.__file__).with_name("tables.cpp")
 
 
 @engines.register("native")
@@ -36,7 +37,7 @@ class NativeSettings(EngineSettings):
                 f"embedding.engine: 'native' computes on the processor; found {device}. "
                 "engine = 'torch' computes anywhere."
             )
-        return Native(compiled(SOURCE))
+        return Native(compiler.compiled(SOURCE))
 
     def serve(self, device: torch.device) -> ArrayEngine:
         """Build it where it can be had, else plain PyTorch."""
@@ -62,6 +63,8 @@ class Native(ArrayEngine):
     loops
         The compiled loops.
     """
+
+    compiles = True
 
     def __init__(self, loops: ctypes.CDLL) -> None:
         self.loops = loops
@@ -106,7 +109,7 @@ class NativeLookup(Lookup):
         counts = (ctypes.c_int64 * columns)()
         size = len(wanted) // columns
         found = loops.find_distinct(
-            _ids(wanted), _long(size), _long(columns), _ids(distinct), _ids(inverse), counts
+            ids_at(wanted), long(size), long(columns), ids_at(distinct), ids_at(inverse), counts
         )
         return cls(loops, distinct[:found], inverse, tuple(counts), len(wanted))
 
@@ -115,7 +118,7 @@ class NativeLookup(Lookup):
         width = table.shape[1]
         out = table.new_empty(len(self.distinct), width)
         self.loops.gather(
-            _floats(table), _long(width), _ids(self.distinct), _long(len(out)), _floats(out)
+            float_at(table), long(width), ids_at(self.distinct), long(len(out)), float_at(out)
         )
         return out
 
@@ -124,7 +127,7 @@ class NativeLookup(Lookup):
         distinct = distinct.contiguous()
         out = distinct.new_empty(self.total, distinct.shape[1])
         self.loops.spread(
-            _floats(distinct), _long(distinct.shape[1]), *self._places(), _floats(out)
+            float_at(distinct), long(distinct.shape[1]), *self._places(), float_at(out)
         )
         return out
 
@@ -134,7 +137,7 @@ class NativeLookup(Lookup):
         width = gradient.shape[1]
         out = gradient.new_empty(len(self.distinct), width)
         self.loops.collect(
-            _floats(gradient), _long(width), *self._places(), self._counts(), _floats(out)
+            float_at(gradient), long(width), *self._places(), self._counts(), float_at(out)
         )
         return out
 
@@ -145,14 +148,14 @@ class NativeLookup(Lookup):
         distinct, starts = distinct.contiguous(), bags.starts.contiguous()
         out = distinct.new_empty(len(starts), distinct.shape[1])
         self.loops.pool(
-            _floats(distinct),
-            _long(distinct.shape[1]),
-            _ids(self.inverse),
-            _long(self.total),
-            _longs(starts),
-            _long(len(starts)),
-            _floats(bags.weights),
-            _floats(out),
+            float_at(distinct),
+            long(distinct.shape[1]),
+            ids_at(self.inverse),
+            long(self.total),
+            longs_at(starts),
+            long(len(starts)),
+            float_at(bags.weights),
+            float_at(out),
         )
         return out
 
@@ -163,14 +166,14 @@ class NativeLookup(Lookup):
         gradient = gradient.contiguous()
         out = gradient.new_empty(len(self.distinct), gradient.shape[1])
         self.loops.pool_back(
-            _floats(gradient),
-            _long(gradient.shape[1]),
-            _ids(self.inverse),
-            _long(self.total),
-            _longs(bags.of),
-            _floats(bags.weights),
-            _long(len(out)),
-            _floats(out),
+            float_at(gradient),
+            long(gradient.shape[1]),
+            ids_at(self.inverse),
+            long(self.total),
+            longs_at(bags.of),
+            float_at(bags.weights),
+            long(len(out)),
+            float_at(out),
         )
         return out
 
@@ -185,15 +188,15 @@ class NativeLookup(Lookup):
         out = torch.empty_like(start)
         products = distinct.new_empty(len(distinct), min(len(weight), BLOCK) or 1)
         self.loops.project(
-            _floats(distinct),
-            _long(distinct.shape[1]),
+            float_at(distinct),
+            long(distinct.shape[1]),
             *_matrix(weight),
             *self._places(),
             self._counts(),
-            _floats(start),
-            _long(products.shape[1]),
-            _floats(products),
-            _floats(out),
+            float_at(start),
+            long(products.shape[1]),
+            float_at(products),
+            float_at(out),
         )
         return out
 
@@ -207,20 +210,20 @@ class NativeLookup(Lookup):
         distinct, gradient = distinct.contiguous(), gradient.contiguous()
         of_distinct, of_weight = torch.empty_like(distinct), weight.new_empty(weight.shape)
         self.loops.project_back(
-            _floats(distinct),
-            _long(distinct.shape[1]),
+            float_at(distinct),
+            long(distinct.shape[1]),
             *_matrix(weight),
             *self._places(),
             self._counts(),
-            _floats(gradient),
-            _floats(of_distinct),
-            _floats(of_weight),
+            float_at(gradient),
+            float_at(of_distinct),
+            float_at(of_weight),
         )
         return of_distinct, of_weight
 
     def _places(self) -> tuple[Any, Any, Any]:
         columns, rows = self.inverse.shape
-        return _ids(self.inverse), _long(rows), _long(columns)
+        return ids_at(self.inverse), long(rows), long(columns)
 
     def _counts(self) -> Any:
         return (ctypes.c_int64 * len(self.counts))(*self.counts)
@@ -243,45 +246,22 @@ class NativeStep:
         rows, gradient = touched.rows.contiguous(), touched.gradient.contiguous()
         widths = [width for count, width in group["blocks"] for _ in range(count)]
         self.loops.adagrad(
-            _floats(table),
-            _long(table.shape[1]),
-            _floats(squares),
+            float_at(table),
+            long(table.shape[1]),
+            float_at(squares),
             (ctypes.c_int64 * len(widths))(*widths),
-            _long(len(widths)),
-            _longs(rows),
-            _long(len(rows)),
-            _floats(gradient),
+            long(len(widths)),
+            longs_at(rows),
+            long(len(rows)),
+            float_at(gradient),
             *(ctypes.c_float(group[key] or 0.0) for key in _SCALARS),
         )
 
 
 _SCALARS = ("lr", "weight_decay", "longest", "eps")
-_long = ctypes.c_int64
-
-
-def _ids(tensor: Int[Tensor, "..."]) -> ctypes.c_void_p:
-    """Return where contiguous int32 ids lie."""
-    assert tensor.dtype == torch.int32, tensor.dtype
-    return ctypes.c_void_p(tensor.data_ptr())
-
-
-def _longs(tensor: Int[Tensor, "..."]) -> ctypes.c_void_p:
-    """Return where contiguous int64 numbers lie."""
-    assert tensor.dtype == torch.int64, tensor.dtype
-    return ctypes.c_void_p(tensor.data_ptr())
-
-
-def _floats(tensor: Float[Tensor, "..."]) -> ctypes.c_void_p:
-    """Return where contiguous numbers lie."""
-    if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
-        raise SettingsError(
-            f"embedding.engine: 'native' computes in float32 on the processor; found "
-            f"{tensor.dtype} on {tensor.device}. engine = 'torch' computes anywhere."
-        )
-    return ctypes.c_void_p(tensor.data_ptr())
 
 
 def _matrix(weight: Float[Tensor, "rows columns"]) -> tuple[Any, Any, Any]:
     """Return where a matrix lies, how far apart its rows are, and how many it has."""
     assert weight.stride(1) == 1
-    return _floats(weight), _long(weight.stride(0)), _long(len(weight))
+    return float_at(weight), long(weight.stride(0)), long(len(weight))

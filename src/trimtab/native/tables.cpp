@@ -5,16 +5,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <omp.h>
 #include <vector>
 
+#include "lanes.h"
+
 namespace {
-
-typedef float Lanes __attribute__((vector_size(64), aligned(4)));
-constexpr int64_t LANES = 16;
-
-Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
-void store(float* to, Lanes lanes) { *reinterpret_cast<Lanes*>(to) = lanes; }
 
 void add(float* to, const float* from, int64_t width) {
   int64_t k = 0;
@@ -45,32 +42,31 @@ void tile(const float* a, int64_t a_step, const float* b, int64_t b_step, float*
     for (int j = 0; j < WIDE; ++j) store(c + i * c_step + j * LANES, sums[i][j]);
 }
 
+template <int WIDE>
+void strip(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c, int64_t c_step,
+           int64_t rows, int64_t inner) {
+  constexpr int ROWS = WIDE == 1 ? 12 : 6;
+  int64_t i = 0;
+  for (; i + ROWS <= rows; i += ROWS)
+    tile<ROWS, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner);
+  for (; i < rows; ++i)
+    tile<1, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner);
+}
+
 // c = a @ b with c [rows, width]; b is small enough to stay in the cache.
 void multiply(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c,
               int64_t c_step, int64_t rows, int64_t inner, int64_t width) {
-  int64_t i = 0;
-  for (; i < rows; i += 4) {
-    const int64_t some = std::min<int64_t>(4, rows - i);
-    const float* left = a + i * a_step;
-    float* out = c + i * c_step;
-    int64_t j = 0;
-    if (some == 4) {
-      for (; j + 4 * LANES <= width; j += 4 * LANES)
-        tile<4, 4>(left, a_step, b + j, b_step, out + j, c_step, inner);
-      for (; j + LANES <= width; j += LANES)
-        tile<4, 1>(left, a_step, b + j, b_step, out + j, c_step, inner);
-    } else {
-      for (; j + LANES <= width; j += LANES)
-        for (int64_t r = 0; r < some; ++r)
-          tile<1, 1>(left + r * a_step, a_step, b + j, b_step, out + r * c_step + j, c_step, inner);
+  int64_t j = 0;
+  for (; j + 4 * LANES <= width; j += 4 * LANES)
+    strip<4>(a, a_step, b + j, b_step, c + j, c_step, rows, inner);
+  for (; j + LANES <= width; j += LANES)
+    strip<1>(a, a_step, b + j, b_step, c + j, c_step, rows, inner);
+  for (; j < width; ++j)
+    for (int64_t i = 0; i < rows; ++i) {
+      float sum = 0;
+      for (int64_t k = 0; k < inner; ++k) sum += a[i * a_step + k] * b[k * b_step + j];
+      c[i * c_step + j] = sum;
     }
-    for (; j < width; ++j)
-      for (int64_t r = 0; r < some; ++r) {
-        float sum = 0;
-        for (int64_t k = 0; k < inner; ++k) sum += left[r * a_step + k] * b[k * b_step + j];
-        out[r * c_step + j] = sum;
-      }
-  }
 }
 
 // c[k, j] = sum_i a[i, k] b[i, j]: c [inner, width], eight rows of it at a time.
@@ -123,38 +119,42 @@ int64_t find_distinct(const int32_t* wanted, int64_t rows, int64_t columns, int3
   int bits = 4;
   while ((int64_t{1} << bits) < 2 * rows) ++bits;
   const int64_t slots = int64_t{1} << bits;
-  std::vector<int32_t> found(rows * columns);
+  const std::unique_ptr<int32_t[]> found(new int32_t[rows * columns]);
+  std::vector<int64_t> starts(columns + 1);
 #pragma omp parallel
   {
     struct Slot {
       int32_t key, place;
     };
-    std::vector<Slot> table(slots);
+    // A thread's columns rise, and places are counted from c * rows: a lower one is of an earlier
+    // column, and its slot is free.
+    std::vector<Slot> table(slots, {0, -1});
 #pragma omp for schedule(dynamic, 1)
     for (int64_t c = 0; c < columns; ++c) {
-      std::memset(table.data(), 0xff, slots * sizeof(Slot));
-      int32_t* mine = found.data() + c * rows;
+      int32_t* mine = found.get() + c * rows;
+      const int32_t before = int32_t(c * rows);
       int32_t count = 0;
       for (int64_t r = 0; r < rows; ++r) {
         const int32_t key = wanted[r * columns + c];
         uint64_t at = (uint32_t(key) * 2654435769u) >> (32 - bits);
-        while (table[at].place >= 0 && table[at].key != key) at = (at + 1) & (slots - 1);
-        if (table[at].place < 0) {
-          table[at] = {key, count};
+        while (table[at].place >= before && table[at].key != key) at = (at + 1) & (slots - 1);
+        if (table[at].place < before) {
+          table[at] = {key, before + count};
           mine[count++] = key;
         }
-        inverse[c * rows + r] = table[at].place;
+        inverse[c * rows + r] = table[at].place - before;
       }
       counts[c] = count;
     }
+#pragma omp single
+    for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
+#pragma omp for schedule(static)
+    for (int64_t c = 0; c < columns; ++c) {
+      std::copy_n(found.get() + c * rows, counts[c], distinct + starts[c]);
+      for (int64_t r = 0; r < rows; ++r) inverse[c * rows + r] += int32_t(starts[c]);
+    }
   }
-  int64_t total = 0;
-  for (int64_t c = 0; c < columns; ++c) {
-    std::copy_n(found.data() + c * rows, counts[c], distinct + total);
-    for (int64_t r = 0; total && r < rows; ++r) inverse[c * rows + r] += int32_t(total);
-    total += counts[c];
-  }
-  return total;
+  return starts[columns];
 }
 
 // out[i] = table[distinct[i]]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trimtab.errors import SettingsError
 
-_FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-std=c++17")
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC", "-std=c++17")
 
 
 @cache
@@ -20,7 +20,7 @@ def compiled(source: Path) -> ctypes.CDLL:
     """Return the library of a C++ file.
 
     It is kept in ``$XDG_CACHE_HOME/trimtab``, else in ``~/.cache/trimtab``, under a name that
-    depends on the file, the compiler and the processor.
+    depends on the file, the headers beside it, the compiler and the processor.
 
     Raises
     ------
@@ -33,7 +33,8 @@ def compiled(source: Path) -> ctypes.CDLL:
     told = repr(_FLAGS).encode()
     try:
         version = subprocess.run([compiler, "--version"], capture_output=True).stdout
-        parts = (source.read_bytes(), compiler.encode(), version, _processor(), told)
+        read = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
+        parts = (*read, compiler.encode(), version, _processor(), told)
         name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimtab"
         home.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""The loops of a training step in C++, compiled for the machine at first use."""

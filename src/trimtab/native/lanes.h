@@ -1,0 +1,9 @@
+// Sixteen float32 numbers that are computed with at once.
+#pragma once
+#include <cstdint>
+
+typedef float Lanes __attribute__((vector_size(64), aligned(4)));
+constexpr int64_t LANES = 16;
+
+inline Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
+inline void store(float* to, Lanes lanes) { *reinterpret_cast<Lanes*>(to) = lanes; }

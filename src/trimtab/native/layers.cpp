@@ -1,0 +1,280 @@
+// Linear layers, each with relu behind it, and heads without: all of them over a block of rows while
+// it lies in the cache, where one product after another would have each thread wait for the others.
+// Float32; the result does not depend on the number of threads: gradients of weights are added up
+// over PARTS stretches of rows, and these in their order.
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "lanes.h"
+
+namespace {
+
+constexpr int64_t BLOCK = 128, PARTS = 8;
+
+Lanes rectified(Lanes x) { return x < Lanes{} ? Lanes{} : x; }
+float rectified(float x) { return x < 0 ? 0 : x; }
+Lanes where_active(Lanes out, Lanes gradient) { return out <= Lanes{} ? Lanes{} : gradient; }
+
+int64_t padded(int64_t width) { return (width + LANES - 1) / LANES * LANES; }
+
+// What a product starts from and what becomes of it, at a column and a row of it.
+struct Linear {
+  const float* bias;
+  Lanes start(int64_t column) const { return load(bias + column); }
+  Lanes end(Lanes x, int64_t, int64_t) const { return x; }
+};
+struct Rectified : Linear {
+  Lanes end(Lanes x, int64_t, int64_t) const { return rectified(x); }
+};
+struct Gradient {
+  Lanes start(int64_t) const { return Lanes{}; }
+  Lanes end(Lanes x, int64_t, int64_t) const { return x; }
+};
+struct BehindRelu : Gradient {
+  const float* out;
+  int64_t step;
+  BehindRelu(const float* out, int64_t step) : out(out), step(step) {}
+  Lanes end(Lanes x, int64_t row, int64_t column) const {
+    return where_active(load(out + row * step + column), x);
+  }
+};
+
+struct Matrix {
+  const float* at;
+  int64_t step;
+};
+
+template <int ROWS, int WIDE, bool RECTIFY, class Ends>
+void tile(Matrix a, Matrix b, const Ends& ends, int64_t row, int64_t column, float* c, int64_t step,
+          int64_t inner) {
+  Lanes sums[ROWS][WIDE];
+  for (int j = 0; j < WIDE; ++j) {
+    const Lanes start = ends.start(column + j * LANES);
+    for (int i = 0; i < ROWS; ++i) sums[i][j] = start;
+  }
+  const float* from = a.at + row * a.step;
+  for (int64_t k = 0; k < inner; ++k) {
+    Lanes right[WIDE];
+    for (int j = 0; j < WIDE; ++j) right[j] = load(b.at + k * b.step + column + j * LANES);
+    for (int i = 0; i < ROWS; ++i) {
+      const float left = RECTIFY ? rectified(from[i * a.step + k]) : from[i * a.step + k];
+      for (int j = 0; j < WIDE; ++j) sums[i][j] += left * right[j];
+    }
+  }
+  for (int i = 0; i < ROWS; ++i)
+    for (int j = 0; j < WIDE; ++j)
+      store(c + (row + i) * step + column + j * LANES,
+            ends.end(sums[i][j], row + i, column + j * LANES));
+}
+
+template <int WIDE, bool RECTIFY, class Ends>
+void strip(Matrix a, Matrix b, const Ends& ends, int64_t column, float* c, int64_t step,
+           int64_t rows, int64_t inner) {
+  constexpr int ROWS = WIDE == 1 ? 12 : WIDE == 2 ? 8 : 6;
+  int64_t i = 0;
+  for (; i + ROWS <= rows; i += ROWS)
+    tile<ROWS, WIDE, RECTIFY>(a, b, ends, i, column, c, step, inner);
+  for (; i < rows; ++i) tile<1, WIDE, RECTIFY>(a, b, ends, i, column, c, step, inner);
+}
+
+// c[i, :] = end(start + sum_k a[i, k] b[k, :]), a rectified first or not; width a multiple of LANES.
+template <bool RECTIFY, class Ends>
+void multiply(Matrix a, Matrix b, const Ends& ends, float* c, int64_t step, int64_t rows,
+              int64_t inner, int64_t width) {
+  int64_t j = 0;
+  for (; j + 4 * LANES <= width; j += 4 * LANES)
+    strip<4, RECTIFY>(a, b, ends, j, c, step, rows, inner);
+  for (; j + 2 * LANES <= width; j += 2 * LANES)
+    strip<2, RECTIFY>(a, b, ends, j, c, step, rows, inner);
+  for (; j < width; j += LANES) strip<1, RECTIFY>(a, b, ends, j, c, step, rows, inner);
+}
+
+template <int COUNT, int WIDE, bool RECTIFY>
+void tile_across(Matrix a, Matrix b, float* c, int64_t step, int64_t rows) {
+  Lanes sums[COUNT][WIDE] = {};
+  for (int64_t i = 0; i < rows; ++i) {
+    Lanes right[WIDE];
+    for (int j = 0; j < WIDE; ++j) {
+      right[j] = load(b.at + i * b.step + j * LANES);
+      if (RECTIFY) right[j] = rectified(right[j]);
+    }
+    for (int k = 0; k < COUNT; ++k) {
+      const float left = a.at[i * a.step + k];
+      for (int j = 0; j < WIDE; ++j) sums[k][j] += left * right[j];
+    }
+  }
+  for (int k = 0; k < COUNT; ++k)
+    for (int j = 0; j < WIDE; ++j) {
+      float* to = c + k * step + j * LANES;
+      store(to, load(to) + sums[k][j]);
+    }
+}
+
+template <int WIDE, bool RECTIFY>
+void strip_across(Matrix a, Matrix b, float* c, int64_t step, int64_t rows, int64_t inner) {
+  constexpr int COUNT = WIDE == 1 ? 16 : WIDE == 2 ? 8 : 4;
+  int64_t k = 0;
+  for (; k + COUNT <= inner; k += COUNT)
+    tile_across<COUNT, WIDE, RECTIFY>({a.at + k, a.step}, b, c + k * step, step, rows);
+  for (; k < inner; ++k)
+    tile_across<1, WIDE, RECTIFY>({a.at + k, a.step}, b, c + k * step, step, rows);
+}
+
+// c[k, :] += sum_i a[i, k] b[i, :], b rectified first or not; width a multiple of LANES.
+template <bool RECTIFY>
+void multiply_across(Matrix a, Matrix b, float* c, int64_t step, int64_t rows, int64_t inner,
+                     int64_t width) {
+  int64_t j = 0;
+  for (; j + 4 * LANES <= width; j += 4 * LANES)
+    strip_across<4, RECTIFY>(a, {b.at + j, b.step}, c + j, step, rows, inner);
+  for (; j + 2 * LANES <= width; j += 2 * LANES)
+    strip_across<2, RECTIFY>(a, {b.at + j, b.step}, c + j, step, rows, inner);
+  for (; j < width; j += LANES)
+    strip_across<1, RECTIFY>(a, {b.at + j, b.step}, c + j, step, rows, inner);
+}
+
+void copy_rows(const float* from, int64_t from_step, float* to, int64_t to_step, int64_t rows,
+               int64_t width) {
+  for (int64_t i = 0; i < rows; ++i) std::copy_n(from + i * from_step, width, to + i * to_step);
+}
+
+// c += the sum of the rows of a.
+void add_rows(const float* a, int64_t rows, int64_t width, float* c) {
+  for (int64_t j = 0; j < width; j += LANES) {
+    Lanes sum = load(c + j);
+    for (int64_t i = 0; i < rows; ++i) sum += load(a + i * width + j);
+    store(c + j, sum);
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+// Layers, the first over x [rows, widths[0]], rectified first or not. Weights are [out, in]; outs[l]
+// becomes the output of layer l. Behind every layer is relu, but where the last one is open.
+void layers(const float* x, int64_t rows, int64_t count, const int64_t* widths,
+            const float* const* weights, const float* const* biases, int64_t rectify, int64_t open,
+            float* const* outs) {
+  int64_t widest = 0, size = 0;
+  for (int64_t l = 0; l < count; ++l) {
+    widest = std::max(widest, padded(widths[l + 1]));
+    size += (widths[l] + 1) * padded(widths[l + 1]);
+  }
+  std::vector<float> turned(size, 0.0f);  // Each layer's weights [in, out], then its biases.
+  std::vector<const float*> starts;
+  float* to = turned.data();
+  for (int64_t l = 0; l < count; ++l) {
+    const int64_t in = widths[l], out = widths[l + 1], wide = padded(out);
+    starts.push_back(to);
+    for (int64_t j = 0; j < out; ++j)
+      for (int64_t k = 0; k < in; ++k) to[k * wide + j] = weights[l][j * in + k];
+    std::copy_n(biases[l], out, to + in * wide);
+    to += (in + 1) * wide;
+  }
+#pragma omp parallel
+  {
+    std::vector<float> narrow(BLOCK * widest);
+#pragma omp for schedule(static)
+    for (int64_t first = 0; first < rows; first += BLOCK) {
+      const int64_t some = std::min(BLOCK, rows - first);
+      for (int64_t l = 0; l < count; ++l) {
+        const int64_t in = widths[l], out = widths[l + 1], wide = padded(out);
+        const Matrix from = {(l ? outs[l - 1] : x) + first * in, in}, weight = {starts[l], wide};
+        const Linear linear = {starts[l] + in * wide};
+        float* whole = outs[l] + first * out;
+        float* c = wide == out ? whole : narrow.data();
+        if (open && l + 1 == count) {
+          if (rectify && !l) multiply<true>(from, weight, linear, c, wide, some, in, wide);
+          else multiply<false>(from, weight, linear, c, wide, some, in, wide);
+        } else {
+          const Rectified relu = {linear};
+          if (rectify && !l) multiply<true>(from, weight, relu, c, wide, some, in, wide);
+          else multiply<false>(from, weight, relu, c, wide, some, in, wide);
+        }
+        if (wide != out) copy_rows(c, wide, whole, out, some, out);
+      }
+    }
+  }
+}
+
+// The gradients of x (unless null), weights and biases in layers, given that of each column of the
+// last output: where it begins and how far apart its rows are.
+void layers_back(const float* x, int64_t rows, int64_t count, const int64_t* widths,
+                 const float* const* weights, int64_t rectify, int64_t open,
+                 const float* const* outs, const float* const* columns, const int64_t* steps,
+                 float* of_x, float* const* of_weights, float* const* of_biases) {
+  int64_t widest = 0, size = 0;
+  for (int64_t l = 0; l <= count; ++l) widest = std::max(widest, padded(widths[l]));
+  for (int64_t l = 0; l < count; ++l)
+    size += widths[l + 1] * padded(widths[l]) + padded(widths[l + 1]);
+  std::vector<float> sums(PARTS * size, 0.0f);  // Of each part: weights, then biases, by layer.
+  std::vector<std::vector<float>> wider(count);
+  for (int64_t l = 0; l < count; ++l) {
+    const int64_t in = widths[l], wide = padded(in);
+    if (wide == in) continue;
+    wider[l].assign(widths[l + 1] * wide, 0.0f);
+    copy_rows(weights[l], in, wider[l].data(), wide, widths[l + 1], in);
+  }
+  const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
+#pragma omp parallel
+  {
+    std::vector<float> one(BLOCK * widest), other(BLOCK * widest), inputs(BLOCK * widest, 0.0f);
+#pragma omp for schedule(static)
+    for (int64_t part = 0; part < PARTS; ++part)
+      for (int64_t block = blocks * part / PARTS; block < blocks * (part + 1) / PARTS; ++block) {
+        const int64_t first = block * BLOCK, some = std::min(BLOCK, rows - first);
+        const int64_t last = widths[count], wide = padded(last);
+        float *gradient = one.data(), *next = other.data();
+        std::fill_n(gradient, some * wide, 0.0f);
+        const float* out = outs[count - 1] + first * last;
+        for (int64_t j = 0; j < last; ++j)
+          for (int64_t i = 0; i < some; ++i)
+            if (open || !(out[i * last + j] <= 0))
+              gradient[i * wide + j] = columns[j][(first + i) * steps[j]];
+        float* sum = sums.data() + (part + 1) * size;
+        for (int64_t l = count; l-- > 0;) {
+          const int64_t in = widths[l], wide_in = padded(in), wide_out = padded(widths[l + 1]);
+          sum -= widths[l + 1] * wide_in + wide_out;
+          Matrix from = {(l ? outs[l - 1] : x) + first * in, in};
+          if (wide_in != in) {
+            copy_rows(from.at, in, inputs.data(), wide_in, some, in);
+            from = {inputs.data(), wide_in};
+          }
+          const Matrix by = {gradient, wide_out};
+          if (rectify && !l)
+            multiply_across<true>(by, from, sum, wide_in, some, widths[l + 1], wide_in);
+          else
+            multiply_across<false>(by, from, sum, wide_in, some, widths[l + 1], wide_in);
+          add_rows(gradient, some, wide_out, sum + widths[l + 1] * wide_in);
+          if (!l && !of_x) continue;
+          const Matrix weight = {wider[l].empty() ? weights[l] : wider[l].data(), wide_in};
+          float* to = l || wide_in != in ? next : of_x + first * in;
+          if (l || rectify)
+            multiply<false>(by, weight, BehindRelu(from.at, from.step), to, wide_in, some,
+                            widths[l + 1], wide_in);
+          else
+            multiply<false>(by, weight, Gradient(), to, wide_in, some, widths[l + 1], wide_in);
+          if (!l && to == next) copy_rows(next, wide_in, of_x + first * in, in, some, in);
+          std::swap(gradient, next);
+        }
+      }
+  }
+  const float* sum = sums.data();
+  for (int64_t l = 0; l < count; ++l) {
+    const int64_t in = widths[l], out = widths[l + 1], wide = padded(in);
+    for (int64_t j = 0; j < out; ++j) {
+      float* to = of_weights[l] + j * in;
+      std::copy_n(sum + j * wide, in, to);
+      float& bias = of_biases[l][j] = sum[out * wide + j];
+      for (int64_t part = 1; part < PARTS; ++part) {
+        const float* more = sum + part * size;
+        for (int64_t k = 0; k < in; ++k) to[k] += more[j * wide + k];
+        bias += more[out * wide + j];
+      }
+    }
+    sum += out * wide + padded(out);
+  }
+}
+}

@@ -1,0 +1,97 @@
+"""Linear layers, relu behind each, and heads, with all of a block of rows in one pass."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from trimtab.native.compiler import compiled
+from trimtab.native.pointers import float_at, floats_at, long, longs
+
+SOURCE = Path(__file__).with_name("layers.cpp")
+
+
+def layers(
+    x: Float[Tensor, "rows in_width"],
+    hidden: Sequence[nn.Linear],
+    heads: Sequence[nn.Linear] = (),
+    *,
+    rectify: bool = False,
+) -> tuple[Tensor, ...]:
+    """Return what each head gives of the hidden layers, or their output where there are no heads.
+
+    The same as ``torch.relu`` of each layer's output, to rounding; for float32 on the processor.
+
+    Parameters
+    ----------
+    rectify
+        Whether ``x`` goes through relu first.
+    """
+    parameters = [p for layer in (*hidden, *heads) for p in (layer.weight, layer.bias)]
+    apply: Any = _Layers.apply
+    outs: tuple[Tensor, ...] = apply(x, len(hidden), rectify, *parameters)
+    return outs
+
+
+class _Layers(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, hidden: int, rectify: bool, *parameters: Tensor
+    ) -> tuple[Tensor, ...]:
+        x = x.contiguous()
+        weights, biases = parameters[::2], parameters[1::2]
+        sizes = [len(weight) for weight in weights]
+        if heads := sizes[hidden:]:
+            weights = (*weights[:hidden], _joined(weights[hidden:]))
+            biases = (*biases[:hidden], _joined(biases[hidden:]))
+        outs = [x.new_empty(len(x), len(weight)) for weight in weights]
+        widths = longs([x.shape[1], *(len(weight) for weight in weights)])
+        ctx.call = (long(len(x)), long(len(weights)), widths)
+        ctx.flags = (long(rectify), long(bool(heads)))
+        ctx.heads = heads
+        ctx.save_for_backward(x, *weights, *outs)
+        compiled(SOURCE).layers(
+            float_at(x),
+            *ctx.call,
+            floats_at(weights),
+            floats_at(biases),
+            *ctx.flags,
+            floats_at(outs),
+        )
+        return outs[-1].split(heads, 1) if heads else (outs[-1],)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, *saved = ctx.saved_tensors
+        weights, outs = saved[: len(saved) // 2], saved[len(saved) // 2 :]
+        of_x = x.new_empty(x.shape) if ctx.needs_input_grad[0] else None
+        of_weights = [weight.new_empty(weight.shape) for weight in weights]
+        of_biases = [weight.new_empty(len(weight)) for weight in weights]
+        columns = [column for gradient in gradients for column in gradient.unbind(1)]
+        compiled(SOURCE).layers_back(
+            float_at(x),
+            *ctx.call,
+            floats_at(weights),
+            *ctx.flags,
+            floats_at(outs),
+            floats_at(columns),
+            longs([column.stride(0) for column in columns]),
+            None if of_x is None else float_at(of_x),
+            floats_at(of_weights),
+            floats_at(of_biases),
+        )
+        if ctx.heads:
+            of_weights[-1:] = of_weights[-1].split(ctx.heads)
+            of_biases[-1:] = of_biases[-1].split(ctx.heads)
+        pairs = zip(of_weights, of_biases, strict=True)
+        return (of_x, None, None, *(part for pair in pairs for part in pair))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
