@@ -10,7 +10,7 @@ without these seconds, relative to the smallest table.
 
 Memory is the process's peak above what it held before the model was built (Python, libraries, and
 a tiny model that loads what is loaded at first use), without pages of the mapped log, over the
-tables, their state (a number a row) and the stated buffers: batches (this one and the next), the
+tables, their state (a number a row) and the stated buffers: batches (these and the next), the
 order of the rows, and a batch's embeddings, gradients and hidden values.
 """
 
@@ -41,7 +41,7 @@ from torch import Tensor
 from trimtab.data.columns import Columns
 from trimtab.data.vocabulary import FIRST
 from trimtab.training.loop import update
-from trimtab.training.order import Order, batches
+from trimtab.training.order import TOGETHER, Order, batches
 
 TABLES = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
 LOGS = (100_000, 1_000_000, 10_000_000)
@@ -215,10 +215,10 @@ def places(rows: Columns, order: Order, offsets: list[int]) -> list[Tensor]:
 
 def buffers(rows: Columns, batch_rows: int, distinct: float) -> float:
     """Return the bytes that a step needs beside tables and state."""
-    batch = batch_rows * sum(a.nbytes // len(rows) for a in rows.arrays.values())
+    gathered = max(batch_rows, TOGETHER) * sum(a.nbytes // len(rows) for a in rows.arrays.values())
     fields = rows.arrays["ids"].shape[1]
     embeddings = 4 * EMBEDDING_WIDTH * (4 * distinct + 2 * batch_rows * fields)
-    return 2 * batch + 8 * len(rows) + embeddings + 4 * batch_rows * 2 * (64 + 32 + 16 + 32)
+    return 2 * gathered + 8 * len(rows) + embeddings + 4 * batch_rows * 2 * (64 + 32 + 16 + 32)
 
 
 def file_bytes() -> int:

@@ -1,6 +1,6 @@
 """The one type that crosses every folder: rows of an impression log, as tensors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +63,30 @@ class Batch:
             weights={name: change(weight) for name, weight in self.weights.items()},
         )
 
+    def split(self, sizes: Sequence[int]) -> list["Batch"]:
+        """Return the rows in parts of these sizes, one after another; nothing is copied."""
+        lists = {name: _split(ids, sizes) for name, ids in self.lists.items()}
+        labels = {name: label.split(sizes) for name, label in self.labels.items()}
+        weights = {name: weight.split(sizes) for name, weight in self.weights.items()}
+        rows = (part.split(sizes) for part in (self.ids, self.numbers, self.scene))
+        return [
+            Batch(
+                ids=ids,
+                lists={name: parts[i] for name, parts in lists.items()},
+                numbers=numbers,
+                scene=scene,
+                labels={name: parts[i] for name, parts in labels.items()},
+                weights={name: parts[i] for name, parts in weights.items()},
+            )
+            for i, (ids, numbers, scene) in enumerate(zip(*rows, strict=True))
+        ]
+
     def to(self, device: torch.device) -> "Batch":
         """Return the same rows on ``device``."""
         return self.apply(lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def _split(ids: Ids, sizes: Sequence[int]) -> list[Ids]:
+    lengths = ids.lengths.split(sizes)
+    values = ids.values.split([int(part.sum()) for part in lengths])
+    return [Ids(values=v, lengths=n) for v, n in zip(values, lengths, strict=True)]

@@ -108,7 +108,7 @@ class RankingModel(nn.Module):
         """Return each target's logits, given the trunk's representations."""
         some = next(iter(tasks.values()))
         parts = [
-            (rows, tower({task: x[rows] for task, x in tasks.items()}))
+            (rows, tower(tasks if rows is None else {task: x[rows] for task, x in tasks.items()}))
             for rows, tower in self._rows_of_towers(inputs)
         ]
         logits = {}
@@ -121,11 +121,11 @@ class RankingModel(nn.Module):
             logits[name] = logits[name] + path(tasks[self.tasks[name]], inputs.own[name])
         return logits
 
-    def _rows_of_towers(self, inputs: Inputs) -> list[tuple[Tensor | slice, Tower]]:
-        """Return which rows go through which tower."""
+    def _rows_of_towers(self, inputs: Inputs) -> list[tuple[Tensor | None, Tower]]:
+        """Return which rows go through which tower; None for all."""
         towers = list(self.towers.values())
         if self.staged or len(towers) == 1:
-            return [(slice(None), tower) for tower in towers]
+            return [(None, tower) for tower in towers]
         rows = [(inputs.scene == i).nonzero().view(-1) for i in range(len(towers))]
         return [(r, tower) for r, tower in zip(rows, towers, strict=True) if len(r)]
 
@@ -216,11 +216,11 @@ def typical_of(column: str) -> str:
     return f"{column}_typical"
 
 
-def _merge(parts: Sequence[tuple[Tensor | slice, Tensor]], like: Tensor, width: int) -> Tensor:
+def _merge(parts: Sequence[tuple[Tensor | None, Tensor]], like: Tensor, width: int) -> Tensor:
     """Put the towers' logits of one target into the rows that are theirs, 0 into the others."""
     merged: Tensor | None = None
     for place, part in parts:
-        if isinstance(place, slice):
+        if place is None:
             return part
         before = part.new_zeros(len(like), width) if merged is None else merged
         merged = before.index_copy(0, place, part)

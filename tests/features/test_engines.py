@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from trimtab.errors import SettingsError, SlowerWarning
 from trimtab.features.encoder import FeatureEncoder
@@ -100,8 +101,9 @@ def test_bags_are_sums_of_weighted_rows(engine: Engine, lengths: list[int], widt
 @pytest.mark.parametrize(
     ("width", "wide"), [(16, 64), (4, 6), (16, 16), (20, 70), (1, 1), (33, 128)]
 )
+@pytest.mark.parametrize("numbers", [0, 3])
 def test_a_projection_is_the_product_over_all_rows(
-    engine: Engine, size: int, width: int, wide: int
+    engine: Engine, size: int, width: int, wide: int, numbers: int
 ) -> None:
     sizes = [7, 1, 200, 30]
     columns = torch.tensor([0, 7, 8, 208], dtype=torch.int32)
@@ -109,19 +111,19 @@ def test_a_projection_is_the_product_over_all_rows(
     lookup = engine.lookup(rows.flatten(), columns)
     assert lookup.counts == tuple(len(column.unique()) for column in rows.t())
     distinct = torch.randn(len(lookup.distinct), width, requires_grad=True)
-    weight = torch.randn(wide, 5 * width)[:, width:].requires_grad_()
-    start = torch.randn(size, wide, requires_grad=True)
+    weight = torch.randn(wide, 4 * width + numbers, requires_grad=True)
+    bias, n = torch.randn(wide, requires_grad=True), torch.randn(size, numbers)
     upstream = torch.randn(size, wide)
 
     def gradients(out: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad((out * upstream).sum(), [distinct, weight, start])
+        return torch.autograd.grad((out * upstream).sum(), [distinct, weight, bias])
 
-    fast = project(distinct, weight, start, lookup)
-    slow = start + lookup.spread(distinct).view(size, 4 * width) @ weight.t()
+    fast = project(distinct, weight, bias, n, lookup)
+    slow = linear(torch.cat([lookup.spread(distinct).view(size, 4 * width), n], 1), weight, bias)
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)
     place = {row: i for i, row in enumerate(lookup.distinct.tolist())}
     by_hand = torch.tensor([place[int(row)] for row in rows.flatten()], dtype=torch.long)
-    slow = start + distinct[by_hand].view(size, 4 * width) @ weight.t()
+    slow = linear(torch.cat([distinct[by_hand].view(size, 4 * width), n], 1), weight, bias)
     for one, other in zip(gradients(fast), gradients(slow), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
 

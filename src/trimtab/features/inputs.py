@@ -8,7 +8,6 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from trimtab.features.lookup import Lookup
 from trimtab.features.tables import expand, project
@@ -69,10 +68,7 @@ class Embedded(SharedInputs):
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def project(self, layer: nn.Linear) -> Float[Tensor, "rows out_width"]:
         """Return ``layer(x)``, each different id multiplied once."""
-        width = len(self.lookup.counts) * self.distinct.shape[1]
-        over_ids, over_numbers = layer.weight.split([width, layer.in_features - width], 1)
-        rest = linear(self.numbers, over_numbers, layer.bias)
-        return project(self.distinct, over_ids, rest, self.lookup)
+        return project(self.distinct, layer.weight, layer.bias, self.numbers, self.lookup)
 
 
 @dataclass(frozen=True, kw_only=True)

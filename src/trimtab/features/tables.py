@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.layers import seed_of
@@ -62,22 +63,30 @@ class _Pool(torch.autograd.Function):
 
 
 class _Project(torch.autograd.Function):
-    """``y_r = start_r + sum_f W_f e_rf``, with each distinct ``W_f e`` computed once."""
+    """``y_r = sum_f W_f e_rf + W_n n_r + b``, with each distinct ``W_f e`` computed once."""
 
     @staticmethod
     def forward(
-        ctx: Any, distinct: Tensor, weight: Tensor, start: Tensor, lookup: Lookup
+        ctx: Any, distinct: Tensor, weight: Tensor, bias: Tensor, numbers: Tensor, lookup: Lookup
     ) -> Tensor:
-        ctx.save_for_backward(distinct, weight)
+        ctx.save_for_backward(distinct, weight, numbers)
         ctx.lookup = lookup
-        return lookup.project(distinct, weight, start)
+        over_ids, over_numbers = _of_ids_and_numbers(weight, numbers)
+        return lookup.project(distinct, over_ids, linear(numbers, over_numbers, bias))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        distinct, weight = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        distinct, weight, numbers = ctx.saved_tensors
         lookup: Lookup = ctx.lookup
-        of_distinct, of_weight = lookup.project_back(distinct, weight, gradients[0])
-        return of_distinct, of_weight, gradients[0], None
+        over_ids, _ = _of_ids_and_numbers(weight, numbers)
+        of_distinct, of_ids = lookup.project_back(distinct, over_ids, gradients[0])
+        of_weight = torch.cat([of_ids, gradients[0].t() @ numbers], 1)
+        return of_distinct, of_weight, gradients[0].sum(0), None, None
+
+
+def _of_ids_and_numbers(weight: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    count = numbers.shape[1]
+    return weight[:, : weight.shape[1] - count], weight[:, weight.shape[1] - count :]
 
 
 def expand(
@@ -99,14 +108,16 @@ def pool(
 def project(
     distinct: Float[Tensor, "distinct width"],
     weight: Float[Tensor, "out_width in_width"],
-    start: Float[Tensor, "rows out_width"],
+    bias: Float[Tensor, " out_width"],
+    numbers: Float[Tensor, "rows numbers"],
     lookup: Lookup,
 ) -> Float[Tensor, "rows out_width"]:
-    """Return ``start + [e_1 .. e_F] @ weight.T`` of each row.
+    """Return ``[e_1 .. e_F, n] @ weight.T + bias`` of each row; numbers get no gradient.
 
     The lookup holds the features of one row next to each other, each of its own table.
     """
-    out: Tensor = _Project.apply(distinct, weight, start, lookup)  # type: ignore[no-untyped-call]
+    apply: Any = _Project.apply
+    out: Tensor = apply(distinct, weight, bias, numbers, lookup)
     return out
 
 

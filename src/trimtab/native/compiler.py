@@ -46,6 +46,18 @@ def compiled(source: Path) -> ctypes.CDLL:
         raise _error(f"its compiled part cannot be kept or loaded: {error}") from None
 
 
+def compile_all() -> None:
+    """Compile every file beside this one, so that none is missed in the middle of a training.
+
+    Raises
+    ------
+    SettingsError
+        When there is no compiler, or it fails.
+    """
+    for source in sorted(Path(__file__).parent.glob("*.cpp")):
+        compiled(source)
+
+
 def _compile(compiler: str, source: Path, library: Path) -> None:
     """Compile beside ``library``, then rename: several processes may do so at once."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:

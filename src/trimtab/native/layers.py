@@ -11,7 +11,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from trimtab.native.compiler import compiled
-from trimtab.native.pointers import float_at, floats_at, long, longs
+from trimtab.native.pointers import columns_at, float_at, floats_at, long, longs
 
 SOURCE = Path(__file__).with_name("layers.cpp")
 
@@ -73,15 +73,13 @@ class _Layers(Function):
         of_x = x.new_empty(x.shape) if ctx.needs_input_grad[0] else None
         of_weights = [weight.new_empty(weight.shape) for weight in weights]
         of_biases = [weight.new_empty(len(weight)) for weight in weights]
-        columns = [column for gradient in gradients for column in gradient.unbind(1)]
         compiled(SOURCE).layers_back(
             float_at(x),
             *ctx.call,
             floats_at(weights),
             *ctx.flags,
             floats_at(outs),
-            floats_at(columns),
-            longs([column.stride(0) for column in columns]),
+            *columns_at(gradients),
             None if of_x is None else float_at(of_x),
             floats_at(of_weights),
             floats_at(of_biases),

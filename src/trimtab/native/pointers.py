@@ -23,6 +23,17 @@ def floats_at(tensors: Sequence[Float[Tensor, "..."]]) -> Any:
     return (ctypes.c_void_p * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
 
 
+def columns_at(matrices: Sequence[Float[Tensor, "rows columns"]]) -> tuple[Any, Any]:
+    """Return where each column of float32 matrices begins, and how far apart its numbers are."""
+    places, steps = [], []
+    for matrix in matrices:
+        down, across = matrix.stride()
+        first = matrix.data_ptr()
+        places += [first + 4 * across * column for column in range(matrix.shape[1])]
+        steps += [down] * matrix.shape[1]
+    return (ctypes.c_void_p * len(places))(*places), longs(steps)
+
+
 def ids_at(tensor: Int[Tensor, "..."]) -> ctypes.c_void_p:
     """Return where contiguous int32 ids lie."""
     assert tensor.dtype == torch.int32, tensor.dtype

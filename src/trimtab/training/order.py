@@ -1,6 +1,6 @@
 """The order in which training rows are visited, and batches gathered ahead of their use."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -14,9 +14,12 @@ BLOCKS = 256
 """Blocks of consecutive rows that a buffer mixes."""
 BUFFER = 1 / 4
 """Share of ``data.memory`` that a buffer takes."""
+TOGETHER, PARTS = 1 << 15, 8
+"""Most rows that are gathered at once, and the fewest parts that a buffer is gathered in; one batch
+where that has more rows."""
 
 Index = NDArray[np.int64]
-Buffer = tuple[Spans, Iterable[Index]]
+Buffer = tuple[Spans, Sequence[Index]]
 """Rows that are held in memory together, and the batches made of them, counted within them."""
 
 
@@ -103,7 +106,10 @@ def room(columns: Columns, memory: int | None) -> int | None:
 def batches(
     columns: Columns, buffers: Iterator[Buffer], *, pinned: bool = False
 ) -> Iterator[Batch]:
-    """Gather batches, the next one (and its buffer) while the caller works on this one.
+    """Gather batches, the next few (and their buffer) while the caller works on these.
+
+    Small batches are gathered several at once: to wake the thread that gathers costs as much as to
+    gather a batch of a thousand rows.
 
     Parameters
     ----------
@@ -111,18 +117,21 @@ def batches(
         Whether to put them where a GPU copies from while the processor goes on.
     """
 
-    def gather(held: Future[Columns], index: Index) -> Batch:
-        batch = held.result().batch(index)
-        return batch.apply(Tensor.pin_memory) if pinned else batch
+    def gather(held: Future[Columns], some: Sequence[Index]) -> list[Batch]:
+        whole = held.result().batch(np.concatenate(some))
+        whole = whole.apply(Tensor.pin_memory) if pinned else whole
+        return whole.split([len(index) for index in some])
 
     with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting = None
+        waiting: Future[list[Batch]] | None = None
         for spans, indices in buffers:
             held = thread.submit(columns.held, spans)
-            for index in indices:
-                coming = thread.submit(gather, held, index)
+            most = min(TOGETHER, sum(map(len, indices)) // PARTS)
+            at_once = max(most // max(map(len, indices), default=1), 1)
+            for first in range(0, len(indices), at_once):
+                coming = thread.submit(gather, held, indices[first : first + at_once])
                 if waiting is not None:
-                    yield waiting.result()
+                    yield from waiting.result()
                 waiting = coming
         if waiting is not None:
-            yield waiting.result()
+            yield from waiting.result()

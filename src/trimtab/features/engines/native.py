@@ -37,6 +37,7 @@ class NativeSettings(EngineSettings):
                 f"embedding.engine: 'native' computes on the processor; found {device}. "
                 "engine = 'torch' computes anywhere."
             )
+        compiler.compile_all()
         return Native(compiler.compiled(SOURCE))
 
     def serve(self, device: torch.device) -> ArrayEngine:
