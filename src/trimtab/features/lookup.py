@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,21 @@ class Lookup(ABC):
         self, gradient: Float[Tensor, "bags width"], bags: Bags
     ) -> Float[Tensor, "distinct width"]:
         """Return the gradient of ``distinct`` in ``pool``."""
+
+    def linear(
+        self,
+        x: Float[Tensor, "rows in_width"],
+        weight: Float[Tensor, "out_width in_width"],
+        bias: Float[Tensor, " out_width"],
+    ) -> Float[Tensor, "rows out_width"]:
+        """Return ``x @ weight.T + bias``, for what is beside the ids; no gradient follows."""
+        return linear(x, weight, bias)
+
+    def linear_back(
+        self, x: Float[Tensor, "rows in_width"], gradient: Float[Tensor, "rows out_width"]
+    ) -> tuple[Float[Tensor, "out_width in_width"], Float[Tensor, " out_width"]]:
+        """Return the gradients of weight and bias in ``linear``."""
+        return gradient.t() @ x, gradient.sum(0)
 
     @abstractmethod
     def project(

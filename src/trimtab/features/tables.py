@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.layers import seed_of
@@ -72,7 +71,7 @@ class _Project(torch.autograd.Function):
         ctx.save_for_backward(distinct, weight, numbers)
         ctx.lookup = lookup
         over_ids, over_numbers = _of_ids_and_numbers(weight, numbers)
-        return lookup.project(distinct, over_ids, linear(numbers, over_numbers, bias))
+        return lookup.project(distinct, over_ids, lookup.linear(numbers, over_numbers, bias))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
@@ -80,8 +79,8 @@ class _Project(torch.autograd.Function):
         lookup: Lookup = ctx.lookup
         over_ids, _ = _of_ids_and_numbers(weight, numbers)
         of_distinct, of_ids = lookup.project_back(distinct, over_ids, gradients[0])
-        of_weight = torch.cat([of_ids, gradients[0].t() @ numbers], 1)
-        return of_distinct, of_weight, gradients[0].sum(0), None, None
+        of_numbers, of_bias = lookup.linear_back(numbers, gradients[0])
+        return of_distinct, torch.cat([of_ids, of_numbers], 1), of_bias, None, None
 
 
 def _of_ids_and_numbers(weight: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:

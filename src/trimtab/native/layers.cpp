@@ -217,6 +217,9 @@ void layers_back(const float* x, int64_t rows, int64_t count, const int64_t* wid
     wider[l].assign(widths[l + 1] * wide, 0.0f);
     copy_rows(weights[l], in, wider[l].data(), wide, widths[l + 1], in);
   }
+  bool side_by_side = true;
+  for (int64_t j = 0; j < widths[count]; ++j)
+    side_by_side &= columns[j] == columns[0] + j && steps[j] == steps[0];
   const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
 #pragma omp parallel
   {
@@ -229,7 +232,12 @@ void layers_back(const float* x, int64_t rows, int64_t count, const int64_t* wid
         float *gradient = one.data(), *next = other.data();
         std::fill_n(gradient, some * wide, 0.0f);
         const float* out = outs[count - 1] + first * last;
-        for (int64_t j = 0; j < last; ++j)
+        for (int64_t i = 0; i < some && side_by_side; ++i) {
+          const float* from = columns[0] + (first + i) * steps[0];
+          for (int64_t j = 0; j < last; ++j)
+            gradient[i * wide + j] = open || !(out[i * last + j] <= 0) ? from[j] : 0;
+        }
+        for (int64_t j = 0; j < last && !side_by_side; ++j)
           for (int64_t i = 0; i < some; ++i)
             if (open || !(out[i * last + j] <= 0))
               gradient[i * wide + j] = columns[j][(first + i) * steps[j]];

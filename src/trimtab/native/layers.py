@@ -38,6 +38,53 @@ def layers(
     return outs
 
 
+def linear(
+    x: Float[Tensor, "rows in_width"],
+    weight: Float[Tensor, "out_width in_width"],
+    bias: Float[Tensor, " out_width"],
+) -> Float[Tensor, "rows out_width"]:
+    """Return ``x @ weight.T + bias``; no gradient follows."""
+    x, weight, out = x.contiguous(), weight.contiguous(), x.new_empty(len(x), len(weight))
+    compiled(SOURCE).layers(
+        float_at(x),
+        *_shape(x, [weight]),
+        floats_at([weight]),
+        floats_at([bias]),
+        long(False),
+        long(True),
+        floats_at([out]),
+    )
+    return out
+
+
+def linear_back(
+    x: Float[Tensor, "rows in_width"], gradient: Float[Tensor, "rows out_width"]
+) -> tuple[Float[Tensor, "out_width in_width"], Float[Tensor, " out_width"]]:
+    """Return the gradients of weight and bias in ``linear``."""
+    x, of_bias = x.contiguous(), x.new_empty(gradient.shape[1])
+    of_weight = x.new_empty(len(of_bias), x.shape[1])
+    weight = torch.zeros_like(of_weight)  # Only the gradient of x would need it.
+    compiled(SOURCE).layers_back(
+        float_at(x),
+        *_shape(x, [weight]),
+        floats_at([weight]),
+        long(False),
+        long(True),
+        floats_at([gradient]),
+        *columns_at([gradient]),
+        None,
+        floats_at([of_weight]),
+        floats_at([of_bias]),
+    )
+    return of_weight, of_bias
+
+
+def _shape(x: Tensor, weights: Sequence[Tensor]) -> tuple[Any, Any, Any]:
+    """Return the rows of x, how many layers there are, and all widths."""
+    widths = [x.shape[1], *(len(weight) for weight in weights)]
+    return long(len(x)), long(len(weights)), longs(widths)
+
+
 class _Layers(Function):
     @staticmethod
     def forward(
@@ -50,8 +97,7 @@ class _Layers(Function):
             weights = (*weights[:hidden], _joined(weights[hidden:]))
             biases = (*biases[:hidden], _joined(biases[hidden:]))
         outs = [x.new_empty(len(x), len(weight)) for weight in weights]
-        widths = longs([x.shape[1], *(len(weight) for weight in weights)])
-        ctx.call = (long(len(x)), long(len(weights)), widths)
+        ctx.call = _shape(x, weights)
         ctx.flags = (long(rectify), long(bool(heads)))
         ctx.heads = heads
         ctx.save_for_backward(x, *weights, *outs)

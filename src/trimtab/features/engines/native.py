@@ -17,6 +17,7 @@ from trimtab.features.engines.pytorch import PyTorch
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.row_wise_adagrad import Touched
 from trimtab.native import compiler
+from trimtab.native.layers import linear, linear_back
 from trimtab.native.pointers import float_at, ids_at, long, longs_at
 
 BLOCK = 64
@@ -177,6 +178,21 @@ class NativeLookup(Lookup):
             float_at(out),
         )
         return out
+
+    def linear(
+        self,
+        x: Float[Tensor, "rows in_width"],
+        weight: Float[Tensor, "out_width in_width"],
+        bias: Float[Tensor, " out_width"],
+    ) -> Float[Tensor, "rows out_width"]:
+        """Compute it a block of rows at a time."""
+        return linear(x, weight, bias)
+
+    def linear_back(
+        self, x: Float[Tensor, "rows in_width"], gradient: Float[Tensor, "rows out_width"]
+    ) -> tuple[Float[Tensor, "out_width in_width"], Float[Tensor, " out_width"]]:
+        """Compute both a block of rows at a time."""
+        return linear_back(x, gradient)
 
     def project(
         self,
