@@ -88,13 +88,14 @@ def measure(arrays: Arrays, steps: int, rounds: int) -> dict[str, Any]:
 @torch.no_grad()
 def counted(state: State, batch: Batch) -> dict[str, float]:
     """Return the dense weights, and the operations of the products of trunk and towers."""
-    model = state.model
+    model = state.model.eval()  # PyTorch's way, whose operations are counted.
     x = Dense(torch.zeros(len(batch), model.features.out_width))
     inputs = Inputs(x=x, own={}, first_order={}, scene=batch.scene)
     with FlopCounterMode(display=False) as trunk:
         tasks = model.trunk(inputs)
     with FlopCounterMode(display=False) as towers:
         model.head(inputs, tasks)
+    model.train()
     table = model.features.tables.weight
     weights = sum(p.numel() for p in model.parameters() if p is not table)
     return {
