@@ -107,7 +107,7 @@ def counted(state: State, batch: Batch) -> dict[str, float]:
 
 def watch(clock: Clock, state: Any, table: torch.Tensor) -> None:
     model = state.model
-    clock.watch(model, "represent", "rest of the trunk")
+    clock.watch(model.trunk, "forward", "rest of the trunk")
     clock.watch(model.features, "forward", "rest of the features")
     clock.watch(model.features, "lookup", "lookup: different rows")
     clock.watch(model.features.tables, "distinct", "table gather")
