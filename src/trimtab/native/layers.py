@@ -44,45 +44,19 @@ def linear(
     bias: Float[Tensor, " out_width"],
 ) -> Float[Tensor, "rows out_width"]:
     """Return ``x @ weight.T + bias``; no gradient follows."""
-    x, weight, out = x.contiguous(), weight.contiguous(), x.new_empty(len(x), len(weight))
-    compiled(SOURCE).layers(
-        float_at(x),
-        *_shape(x, [weight]),
-        floats_at([weight]),
-        floats_at([bias]),
-        long(False),
-        long(True),
-        floats_at([out]),
-    )
-    return out
+    return _forward(x.contiguous(), [weight.contiguous()], [bias], rectify=False, is_open=True)[0]
 
 
 def linear_back(
     x: Float[Tensor, "rows in_width"], gradient: Float[Tensor, "rows out_width"]
 ) -> tuple[Float[Tensor, "out_width in_width"], Float[Tensor, " out_width"]]:
     """Return the gradients of weight and bias in ``linear``."""
-    x, of_bias = x.contiguous(), x.new_empty(gradient.shape[1])
-    of_weight = x.new_empty(len(of_bias), x.shape[1])
-    weight = torch.zeros_like(of_weight)  # Only the gradient of x would need it.
-    compiled(SOURCE).layers_back(
-        float_at(x),
-        *_shape(x, [weight]),
-        floats_at([weight]),
-        long(False),
-        long(True),
-        floats_at([gradient]),
-        *columns_at([gradient]),
-        None,
-        floats_at([of_weight]),
-        floats_at([of_bias]),
+    x = x.contiguous()
+    weight = x.new_zeros(gradient.shape[1], x.shape[1])  # Only the gradient of x would need it.
+    (of_weight,), (of_bias,) = _backward(
+        x, [weight], [gradient], [gradient], None, rectify=False, is_open=True
     )
     return of_weight, of_bias
-
-
-def _shape(x: Tensor, weights: Sequence[Tensor]) -> tuple[Any, Any, Any]:
-    """Return the rows of x, how many layers there are, and all widths."""
-    widths = [x.shape[1], *(len(weight) for weight in weights)]
-    return long(len(x)), long(len(weights)), longs(widths)
 
 
 class _Layers(Function):
@@ -91,24 +65,14 @@ class _Layers(Function):
         ctx: Any, x: Tensor, hidden: int, rectify: bool, *parameters: Tensor
     ) -> tuple[Tensor, ...]:
         x = x.contiguous()
-        weights, biases = parameters[::2], parameters[1::2]
-        sizes = [len(weight) for weight in weights]
-        if heads := sizes[hidden:]:
-            weights = (*weights[:hidden], _joined(weights[hidden:]))
-            biases = (*biases[:hidden], _joined(biases[hidden:]))
-        outs = [x.new_empty(len(x), len(weight)) for weight in weights]
-        ctx.call = _shape(x, weights)
-        ctx.flags = (long(rectify), long(bool(heads)))
-        ctx.heads = heads
+        weights, biases = list(parameters[::2]), list(parameters[1::2])
+        heads = [len(weight) for weight in weights[hidden:]]
+        if heads:
+            weights[hidden:] = [_joined(weights[hidden:])]
+            biases[hidden:] = [_joined(biases[hidden:])]
+        ctx.heads, ctx.flags = heads, {"rectify": rectify, "is_open": bool(heads)}
+        outs = _forward(x, weights, biases, **ctx.flags)
         ctx.save_for_backward(x, *weights, *outs)
-        compiled(SOURCE).layers(
-            float_at(x),
-            *ctx.call,
-            floats_at(weights),
-            floats_at(biases),
-            *ctx.flags,
-            floats_at(outs),
-        )
         return outs[-1].split(heads, 1) if heads else (outs[-1],)
 
     @staticmethod
@@ -117,24 +81,63 @@ class _Layers(Function):
         x, *saved = ctx.saved_tensors
         weights, outs = saved[: len(saved) // 2], saved[len(saved) // 2 :]
         of_x = x.new_empty(x.shape) if ctx.needs_input_grad[0] else None
-        of_weights = [weight.new_empty(weight.shape) for weight in weights]
-        of_biases = [weight.new_empty(len(weight)) for weight in weights]
-        compiled(SOURCE).layers_back(
-            float_at(x),
-            *ctx.call,
-            floats_at(weights),
-            *ctx.flags,
-            floats_at(outs),
-            *columns_at(gradients),
-            None if of_x is None else float_at(of_x),
-            floats_at(of_weights),
-            floats_at(of_biases),
-        )
+        of_weights, of_biases = _backward(x, weights, outs, gradients, of_x, **ctx.flags)
         if ctx.heads:
             of_weights[-1:] = of_weights[-1].split(ctx.heads)
             of_biases[-1:] = of_biases[-1].split(ctx.heads)
         pairs = zip(of_weights, of_biases, strict=True)
         return (of_x, None, None, *(part for pair in pairs for part in pair))
+
+
+def _forward(
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], *, rectify: bool, is_open: bool
+) -> list[Tensor]:
+    """Return the output of each layer; the last one has no relu where it is open."""
+    outs = [x.new_empty(len(x), len(weight)) for weight in weights]
+    compiled(SOURCE).layers(
+        float_at(x),
+        *_shape(x, weights),
+        floats_at(weights),
+        floats_at(biases),
+        long(rectify),
+        long(is_open),
+        floats_at(outs),
+    )
+    return outs
+
+
+def _backward(
+    x: Tensor,
+    weights: Sequence[Tensor],
+    outs: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    of_x: Tensor | None,
+    *,
+    rectify: bool,
+    is_open: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the gradients of weights and biases, and fill that of x where it is given."""
+    of_weights = [weight.new_empty(weight.shape) for weight in weights]
+    of_biases = [weight.new_empty(len(weight)) for weight in weights]
+    compiled(SOURCE).layers_back(
+        float_at(x),
+        *_shape(x, weights),
+        floats_at(weights),
+        long(rectify),
+        long(is_open),
+        floats_at(outs),
+        *columns_at(gradients),
+        None if of_x is None else float_at(of_x),
+        floats_at(of_weights),
+        floats_at(of_biases),
+    )
+    return of_weights, of_biases
+
+
+def _shape(x: Tensor, weights: Sequence[Tensor]) -> tuple[Any, Any, Any]:
+    """Return the rows of x, how many layers there are, and all widths."""
+    widths = [x.shape[1], *(len(weight) for weight in weights)]
+    return long(len(x)), long(len(weights)), longs(widths)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

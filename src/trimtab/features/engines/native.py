@@ -16,9 +16,8 @@ from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
 from trimtab.features.engines.pytorch import PyTorch
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.row_wise_adagrad import Touched
-from trimtab.native import compiler
-from trimtab.native.layers import linear, linear_back
-from trimtab.native.pointers import float_at, ids_at, long, longs_at
+from trimtab.native import compiler, layers
+from trimtab.native.pointers import float_at, ids_at, long, longs, longs_at
 
 BLOCK = 64
 """Outputs of a layer that are computed together, so that their products stay in the cache."""
@@ -179,20 +178,8 @@ class NativeLookup(Lookup):
         )
         return out
 
-    def linear(
-        self,
-        x: Float[Tensor, "rows in_width"],
-        weight: Float[Tensor, "out_width in_width"],
-        bias: Float[Tensor, " out_width"],
-    ) -> Float[Tensor, "rows out_width"]:
-        """Compute it a block of rows at a time."""
-        return linear(x, weight, bias)
-
-    def linear_back(
-        self, x: Float[Tensor, "rows in_width"], gradient: Float[Tensor, "rows out_width"]
-    ) -> tuple[Float[Tensor, "out_width in_width"], Float[Tensor, " out_width"]]:
-        """Compute both a block of rows at a time."""
-        return linear_back(x, gradient)
+    linear = staticmethod(layers.linear)
+    linear_back = staticmethod(layers.linear_back)
 
     def project(
         self,
@@ -243,7 +230,7 @@ class NativeLookup(Lookup):
         return ids_at(self.inverse), long(rows), long(columns)
 
     def _counts(self) -> Any:
-        return (ctypes.c_int64 * len(self.counts))(*self.counts)
+        return longs(self.counts)
 
 
 @dataclass(frozen=True)
@@ -266,7 +253,7 @@ class NativeStep:
             float_at(table),
             long(table.shape[1]),
             float_at(squares),
-            (ctypes.c_int64 * len(widths))(*widths),
+            longs(widths),
             long(len(widths)),
             longs_at(rows),
             long(len(rows)),
