@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.calibration import SCALES, Outcomes, PlattSettings, cross_fit
 from trimtab.evaluation.intervals import UserBootstrap
-from trimtab.evaluation.measures import MEASURES
+from trimtab.evaluation.measures import MEASURES, Metric
 
 from .datasets import Dataset
 
@@ -18,6 +19,8 @@ Values = NDArray[Any]
 Line = dict[str, Any]
 
 METRICS = {"probability": ("auc", "logloss"), "quantity": ("xauc", "mae")}
+CALIBRATED = {"calibrated_mae": "mae"}
+"""Metrics of predictions that are moved to medians, each row's by the rows of other users."""
 
 
 class Difference(NamedTuple):
@@ -60,8 +63,17 @@ class Comparison:
         self.targets = {t["name"]: (i, t["measure"]) for i, t in enumerate(facts["targets"])}
         with np.load(folder / rows) as arrays:
             self.labels = arrays["labels.valid"]
-            self.users = UserBootstrap(arrays["user"])
+            self.user = arrays["user"]
+        self.users = UserBootstrap(self.user)
         self._of_users = lru_cache(maxsize=None)(self._resampled)
+
+    def value(self, line: Line, target: str, metric: str) -> float:
+        """Return a metric of one training."""
+        if metric not in CALIBRATED:
+            return metrics_of(line, target)[metric]
+        column, kind = self.targets[target]
+        found = self._predictions(line, target, metric)
+        return _metric(kind, metric).value(self.labels[:, column], found, UserBootstrap())
 
     def difference(
         self, lines: Sequence[Line], reference: Sequence[Line], target: str, metric: str
@@ -71,7 +83,7 @@ class Comparison:
         A resample draws users, alike for both, and for each as many of its seeds as it has.
         """
         means = [
-            float(np.mean([metrics_of(line, target)[metric] for line in some]))
+            float(np.mean([self.value(line, target, metric) for line in some]))
             for some in (lines, reference)
         ]
         draws = [self._of_seeds(some, target, metric) for some in (lines, reference)]
@@ -83,10 +95,10 @@ class Comparison:
     ) -> Difference:
         """Return the difference of the seed-mean predictions' metrics; a resample draws users."""
         column, kind = self.targets[target]
-        found = MEASURES[kind].metrics[metric]
+        found = _metric(kind, metric)
         label, values, draws = self.labels[:, column], [], []
         for some in (lines, reference):
-            mean = np.mean([self._predictions(line, target) for line in some], axis=0)
+            mean = np.mean([self._predictions(line, target, metric) for line in some], axis=0)
             values.append(found.value(label, mean, self.users))
             draws.append(found.resampled(label, mean, self.users))
         return Difference(values[0] - values[1], *self.users.interval(draws[0] - draws[1]))
@@ -101,12 +113,32 @@ class Comparison:
 
     def _resampled(self, predictions: str, target: str, metric: str) -> Values:
         column, kind = self.targets[target]
-        found = self._predictions({"predictions": predictions}, target)
-        return MEASURES[kind].metrics[metric].resampled(self.labels[:, column], found, self.users)
+        found = self._predictions({"predictions": predictions}, target, metric)
+        return _metric(kind, metric).resampled(self.labels[:, column], found, self.users)
 
-    def _predictions(self, line: Line, target: str) -> Values:
+    def _predictions(self, line: Line, target: str, metric: str) -> Values:
         with np.load(self.folder / line["predictions"]) as found:
-            return np.asarray(found[target])
+            predictions = np.asarray(found[target])
+        return self._to_medians(predictions, target) if metric in CALIBRATED else predictions
+
+    def _to_medians(self, predictions: Values, target: str) -> Values:
+        column, kind = self.targets[target]
+        rows = Outcomes(
+            predictions={target: predictions},
+            labels={target: self.labels[:, column]},
+            scales={target: SCALES[kind]},
+            typical={target},
+            bounds={},
+            scene=np.zeros(len(predictions), dtype=np.int64),
+            user=self.user,
+            scenes=["all"],
+        )
+        moved: Values = cross_fit(PlattSettings(), rows)[target]
+        return moved
+
+
+def _metric(kind: str, metric: str) -> Metric:
+    return MEASURES[kind].metrics[CALIBRATED.get(metric, metric)]
 
 
 def metrics_of(line: Line, target: str) -> dict[str, float]:

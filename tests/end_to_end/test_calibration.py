@@ -1,6 +1,7 @@
 """Calibration, end to end: a log whose level drifts, and what is then reported and served."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,37 @@ def test_a_finished_run_may_be_calibrated_in_another_way(desk: Any) -> None:
         desk.run_file(change)
         assert desk.call("train run.toml --out run --resume").code == 0
     maps = json.loads(Path("run/calibration.json").read_text())["maps"]
-    assert {name: of["all"]["kind"] for name, of in maps.items()} == dict.fromkeys(
-        ("click", "like", "play"), "platt"
-    )
+    assert {name: of["all"]["kind"] for name, of in maps.items()} == {
+        **dict.fromkeys(("click", "like", "play"), "platt"),
+        "play_typical": "none",  # Too few plays for medians.
+    }
+
+
+def test_typical_values_are_medians(log: pl.DataFrame) -> None:
+    platt, none = (trimtab.Run.load(kind) for kind in ("platt", "none"))
+    valid, happened = log.tail(VALID), log.tail(VALID)["click"].to_numpy() == 1
+    for scene in (0, 1):
+        rows = happened & (valid["tab"].to_numpy() == scene)
+        label = valid["play"].to_numpy()[rows]
+        shares = []
+        for run in (platt, none):
+            typical = run.predict(valid)["play_given_click_typical"].to_numpy()[rows]
+            shares.append((label < typical).mean())
+        assert shares[0] == pytest.approx(0.5, abs=0.02)
+        assert abs(shares[1] - 0.5) > 0.1  # Plays are twice as long from the valid rows on.
+    mae = [run.evaluate()["targets"]["play"]["mae"] for run in (platt, none)]
+    assert mae[0] < mae[1]
+
+
+def test_a_run_from_before_medians_is_served_as_it_was(tmp_path: Path) -> None:
+    shutil.copytree("platt", tmp_path / "run")
+    file = tmp_path / "run" / "calibration.json"
+    state = json.loads(file.read_text())
+    state["maps"] = {name: of for name, of in state["maps"].items() if "typical" not in name}
+    file.write_text(json.dumps(state))
+    own = trimtab.Run.load(tmp_path / "run").evaluation()
+    assert np.array_equal(own.predictions["play_typical"], own.before["play_typical"])
+    assert not np.array_equal(own.predictions["play"], own.before["play"])
 
 
 @pytest.mark.parametrize(

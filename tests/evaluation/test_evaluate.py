@@ -75,7 +75,7 @@ def test_mae_is_of_the_typical_value_and_rmse_of_the_mean(run: Run, frame: pl.Da
     evaluation: Evaluation = run.evaluation(frame)
     found, label = evaluation.metrics()["targets"]["play"], evaluation.labels["play"]
     known = ~np.isnan(label)
-    typical = evaluation.predictions["play_typical"][known]
+    typical = evaluation.levels["play_typical"][known]
     assert found["mae"] == pytest.approx(np.abs(label[known] - typical).mean(), rel=1e-5)
     mean = evaluation.levels["play"][known]
     assert found["rmse"] == pytest.approx(((label[known] - mean) ** 2).mean() ** 0.5, rel=1e-5)

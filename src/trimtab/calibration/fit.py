@@ -6,6 +6,7 @@ import numpy as np
 
 from trimtab.calibration.base import CalibratorSettings, Map
 from trimtab.calibration.maps import Calibration, Values
+from trimtab.calibration.medians import to_medians
 from trimtab.calibration.none import Identity
 from trimtab.calibration.outcomes import Outcomes
 from trimtab.calibration.scale import Rows
@@ -54,12 +55,13 @@ def _maps(
 ) -> Iterator[Map]:
     """Yield the map of each scene: its own, else that of all scenes, else none."""
     scale = outcomes.scales[name]
+    of_rows = to_medians if settings.fits and name in outcomes.typical else settings.fit
     label, prediction = outcomes.labels[name], outcomes.predictions[name]
     known = ~np.isnan(label) & ~np.isnan(prediction)
 
     def fitted(rows: Rows) -> Map | None:
         enough = scale.support(label[rows]) >= max(least, 1)
-        return settings.fit(prediction[rows], label[rows], scale) if enough else None
+        return of_rows(prediction[rows], label[rows], scale) if enough else None
 
     own = [fitted(known & (outcomes.scene == scene)) for scene in range(len(outcomes.scenes))]
     whole = None if None not in own else fitted(known)

@@ -1,6 +1,6 @@
 """Predictions of rows beside what happened: what a calibration is fitted on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,8 @@ class Outcomes:
         all rows, ``b_given_a`` where a happened; NaN where either is not known.
     scales
         Prediction to its scale, of those that are calibrated.
+    typical
+        The predictions that are moved to the median of their labels, not to the mean.
     bounds
         Probability of a later step to that of the step before, which it never passes; first steps
         first.
@@ -33,6 +35,7 @@ class Outcomes:
     labels: Mapping[str, Rows]
     scales: Mapping[str, Scale]
     bounds: Mapping[str, str]
+    typical: Collection[str] = ()
     scene: Rows
     user: Rows
     scenes: Sequence[str]

@@ -42,7 +42,5 @@ def _target(name: str, first: Evaluation, second: Evaluation) -> dict[str, Any]:
         raise InputError(f"target {name!r} does not have the same labels in the two runs.")
     users = UserBootstrap(first.columns.arrays["user"][rows])
     measure = MEASURES[first.model.targets[name].measure]
-    predictions = (first.order(name)[rows], second.order(name)[rows])
-    levels = (first.levels[name][rows], second.levels[name][rows])
-    cut = first.censored_among(name, rows)
-    return measure.differences(label, *predictions, users, levels=levels, censored=cut)
+    before, after = first.predicted(name, rows), second.predicted(name, rows)
+    return measure.differences(label, before, after, users, first.censored_among(name, rows))

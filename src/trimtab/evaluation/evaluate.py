@@ -11,7 +11,7 @@ from trimtab.calibration import Calibration, CalibratorSettings, Outcomes, cross
 from trimtab.data.columns import Columns
 from trimtab.evaluation import metrics
 from trimtab.evaluation.intervals import UserBootstrap
-from trimtab.evaluation.measures import MEASURES, Measure
+from trimtab.evaluation.measures import MEASURES, Measure, Predicted
 from trimtab.evaluation.outcomes import outcomes
 from trimtab.evaluation.predict import censored_rows, observed_labels, order_of, predict
 from trimtab.model import RankingModel
@@ -83,6 +83,14 @@ class Evaluation:
         """Return what each target puts the rows in order by."""
         return {name: self.order(name) for name in self.model.targets}
 
+    def predicted(self, name: str, rows: NDArray[np.bool_]) -> Predicted:
+        """Return what is known of some rows before they happen."""
+        return Predicted(
+            order=self.order(name)[rows],
+            level=self.levels[name][rows],
+            typical=order_of(name, self.levels)[rows],
+        )
+
     def ranks(self) -> dict[str, float]:
         """Return each target's ranking metric: AUC, XAUC or utility."""
         return {
@@ -129,17 +137,17 @@ class Evaluation:
         target = self.model.targets[name]
         measure = MEASURES[target.measure]
         rows = rows & ~np.isnan(self.labels[name])
-        label, prediction, users = self._part(name, rows)
+        label, users = self._part(name, rows)
         report: dict[str, Any] = {"kind": target.kind, "rows": len(label)}
-        level, cut = self.levels[name][rows], self.censored_among(name, rows)
-        report |= measure.all_rows(label, prediction, users, level=level, censored=cut)
-        report |= _sums(measure, label, level, self.before[name][rows], users)
+        predicted, cut = self.predicted(name, rows), self.censored_among(name, rows)
+        report |= measure.all_rows(label, predicted, users, cut)
+        report |= _sums(measure, label, predicted.level, self.before[name][rows], users)
         if target.censored:  # What happened is not known, so predictions have no sum to meet.
             report |= dict.fromkeys(("pcoc", "pcoc_before", "pcoc_interval"))
         parent = self.model.given.get(name)
         if parent is not None:
             happened = rows & (self.labels[parent] == 1)
-            label, _, users = self._part(name, happened)
+            label, users = self._part(name, happened)
             given = self.order(f"{name}_given_{parent}")[happened]
             cut = self.censored_among(name, happened)
             report |= {"given": parent} | measure.where_given(label, given, users, cut)
@@ -149,9 +157,8 @@ class Evaluation:
         """Return which of some rows are censored; None where every label of the target is exact."""
         return self.censored[name][rows] if name in self.censored else None
 
-    def _part(self, name: str, rows: NDArray[np.bool_]) -> tuple[Values, Values, UserBootstrap]:
-        users = self.columns.arrays["user"][rows]
-        return self.labels[name][rows], self.order(name)[rows], UserBootstrap(users)
+    def _part(self, name: str, rows: NDArray[np.bool_]) -> tuple[Values, UserBootstrap]:
+        return self.labels[name][rows], UserBootstrap(self.columns.arrays["user"][rows])
 
 
 def _sums(

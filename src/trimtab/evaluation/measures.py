@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,25 @@ Values = NDArray[np.float32]
 Report = dict[str, float | list[float]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What is known of some rows before they happen.
+
+    Attributes
+    ----------
+    order
+        What puts the rows in order.
+    level
+        What adds up: probabilities, means.
+    typical
+        The middle of a quantity's distribution; the level of all else.
+    """
+
+    order: Values
+    level: Values
+    typical: Values
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric with its value in every resample of the users.
@@ -23,12 +43,12 @@ class Metric:
     ----------
     of
         Both of (label, prediction, users, censored); what they share is computed once.
-    of_level
-        Whether it is of the level of the predictions, not of their order alone.
+    reads
+        Which of the predictions it is of.
     """
 
     of: Callable[[Values, Values, UserBootstrap, Censored], Estimate]
-    of_level: bool = False
+    reads: Literal["order", "level", "typical"] = "order"
 
     def estimate(
         self, label: Values, prediction: Values, users: UserBootstrap, censored: Censored = None
@@ -41,6 +61,11 @@ class Metric:
             Rows known only to have at least their label.
         """
         return self.of(label, prediction, users, censored)
+
+    def read(self, predicted: Predicted) -> Values:
+        """Return the predictions that it is of."""
+        values: Values = getattr(predicted, self.reads)
+        return values
 
     def value(
         self, label: Values, prediction: Values, users: UserBootstrap, censored: Censored = None
@@ -80,30 +105,25 @@ class Measure:
     def all_rows(
         self,
         label: Values,
-        prediction: Values,
+        predicted: Predicted,
         users: UserBootstrap,
-        *,
-        level: Values | None = None,
         censored: Censored = None,
     ) -> Report:
         """Return every metric, and the intervals of those that have one.
 
         Parameters
         ----------
-        level
-            Predictions for the metrics that are not of order alone, where they are others.
         censored
             Rows known only to have at least their label.
         """
         report: Report = {}
-        level = prediction if level is None else level
         for name, metric in self.metrics.items():
-            measured = level if metric.of_level else prediction
-            found = metric.estimate(label, measured, users, censored)
+            found = metric.estimate(label, metric.read(predicted), users, censored)
             report[name] = found.value()
             low, high = users.interval(found.resampled())
             report[f"{name}_interval"] = [low, high]
-        return report | {name: other(label, level) for name, other in self.others.items()}
+        others = self.others.items()
+        return report | {name: other(label, predicted.level) for name, other in others}
 
     def where_given(
         self, label: Values, prediction: Values, users: UserBootstrap, censored: Censored = None
@@ -119,25 +139,21 @@ class Measure:
     def differences(
         self,
         label: Values,
-        first: Values,
-        second: Values,
+        first: Predicted,
+        second: Predicted,
         users: UserBootstrap,
-        *,
-        levels: tuple[Values, Values] | None = None,
         censored: Censored = None,
     ) -> dict[str, Report]:
         """Return second minus first of every metric, on the same rows and the same resamples.
 
         Parameters
         ----------
-        levels
-            Predictions for the metrics that are not of order alone, where they are others.
         censored
             Rows known only to have at least their label.
         """
         found: dict[str, Report] = {}
         for name, metric in self.metrics.items():
-            both = levels if levels and metric.of_level else (first, second)
+            both = (metric.read(predicted) for predicted in (first, second))
             estimates = [metric.estimate(label, values, users, censored) for values in both]
             values = [estimate.value() for estimate in estimates]
             draws = [estimate.resampled() for estimate in estimates]
@@ -170,7 +186,7 @@ MEASURES = {
             "auc": Metric(lambda y, p, users, _: users.of_auc(y, p)),
             "gauc": Metric(lambda y, p, users, _: users.of_groups(metrics.grouped_auc_parts, y, p)),
             "logloss": Metric(
-                lambda y, p, users, _: users.of_mean(y, metrics.row_log_loss(y, p)), of_level=True
+                lambda y, p, users, _: users.of_mean(y, metrics.row_log_loss(y, p)), reads="level"
             ),
         },
         others={
@@ -191,7 +207,8 @@ MEASURES = {
             ),
             # Of the typical value: of a label with a long tail the mean is far from most.
             "mae": Metric(
-                lambda y, p, users, _: users.of_mean(y, np.abs(y.astype(np.float64) - p))
+                lambda y, p, users, _: users.of_mean(y, np.abs(y.astype(np.float64) - p)),
+                reads="typical",
             ),
         },
         others={"rmse": metrics.root_mean_squared_error, "pcoc": metrics.pcoc, "mean": _mean},
