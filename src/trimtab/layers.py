@@ -102,10 +102,13 @@ class MLP(nn.Sequential):
     ) -> list[Tensor]:
         """Apply every layer, and to what comes out each group of heads, as one product a group."""
         if len(self) and self._in_cpp():
-            linears = cast(list[nn.Linear], list(self)[::2])
-            return [out for heads in groups for out in native_layers(x, linears, heads)]
+            return [o for heads in groups for o in native_layers(x, self.linears(), heads)]
         hidden = self(x)
         return [out for heads in groups for out in _side_by_side(hidden, heads)]
+
+    def linears(self) -> list[nn.Linear]:
+        """Return the linear layers where C++ computes this one, else nothing."""
+        return cast(list[nn.Linear], list(self)[::2]) if self._in_cpp() else []
 
     def _in_cpp(self) -> bool:
         return self.fused and self._plain and self.training

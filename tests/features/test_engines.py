@@ -14,7 +14,7 @@ from trimtab.features.engines.native import native_or_torch
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.settings import EmbeddingSettings
 from trimtab.features.tables import expand, pool, project
-from trimtab.native.compiler import compiled
+from trimtab.native.compiler import compiled, library
 
 PROCESSOR = torch.device("cpu")
 ROWS = {
@@ -178,7 +178,7 @@ def test_threads_do_not_change_a_bit_of_native() -> None:
 def test_a_missing_compiler_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SettingsError, match="no C\\+\\+ compiler"):
-        compiled(tmp_path / "loops.cpp")
+        compiled([tmp_path / "loops.cpp"])
 
 
 def test_a_failing_compiler_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_failing_compiler_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     source.write_text("no such thing;")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "kept"))
     with pytest.raises(SettingsError, match="failed"):
-        compiled(source)
+        compiled([source])
     assert list((tmp_path / "kept" / "trimtab").iterdir()) == []
 
 
@@ -197,7 +197,7 @@ def test_auto_is_native_where_there_is_a_compiler_and_a_processor(
     assert type(auto.build(PROCESSOR)) is type(built("native"))
     assert type(auto.build(torch.device("cuda"))) is PyTorch
     monkeypatch.setenv("PATH", str(tmp_path))
-    for cached in (compiled, native_or_torch):
+    for cached in (library, native_or_torch):
         cached.cache_clear()
     with pytest.warns(SlowerWarning, match="no C\\+\\+ compiler.*half the speed"):
         assert type(auto.build(PROCESSOR)) is PyTorch

@@ -3,13 +3,12 @@
 import pytest
 
 from trimtab.errors import SettingsError
-from trimtab.native import adam
-from trimtab.native.compiler import compiled
+from trimtab.native.compiler import library
 
 
 @pytest.fixture(autouse=True, scope="session")
 def compiler() -> None:
     try:
-        compiled(adam.SOURCE)
+        library()
     except SettingsError as error:
         pytest.skip(str(error))

@@ -69,6 +69,8 @@ class FeatureEncoder(nn.Module):
 
     Attributes
     ----------
+    plain
+        Whether there is nothing but single ids, each column's of its own table, and numbers.
     out_width, own_out_width
         Widths of ``Inputs.shared`` and of each of ``Inputs.own``.
     """
@@ -115,6 +117,7 @@ class FeatureEncoder(nn.Module):
             {name: TargetAttention(width, attention_hidden) for name in self.queries}
         )
         self.apart = bool(places and width) and in_order and not lists and not dropout
+        self.plain = self.apart and not sum(self.rest)
         fields = len(single) + 2 * len(self.lists)
         self.out_width = fields * width + self.pieces.out_width
         self.own_out_width = fields * own_width

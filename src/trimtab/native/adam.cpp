@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "loops.h"
+
 namespace {
 
 constexpr int64_t STRETCH = 1 << 14;

@@ -2,15 +2,12 @@
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from trimtab.native.compiler import compiled
+from trimtab.native.compiler import library
 from trimtab.native.pointers import floats_at, long, longs
-
-SOURCE = Path(__file__).with_name("adam.cpp")
 
 
 def update(
@@ -26,7 +23,7 @@ def update(
         The settings ``lr``, ``betas``, ``weight_decay`` and ``eps``.
     """
     gradients = [weight.grad.contiguous() for weight in weights if weight.grad is not None]
-    compiled(SOURCE).adamw(
+    library().adamw(
         long(len(weights)),
         longs([weight.numel() for weight in weights]),
         floats_at(weights),

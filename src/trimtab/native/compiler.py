@@ -1,4 +1,4 @@
-"""A C++ file compiled for this very machine at first use, and kept for the next time."""
+"""C++ files compiled for this very machine at first use, and kept for the next time."""
 
 import ctypes
 import hashlib
@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,11 +17,22 @@ _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fP
 
 
 @cache
-def compiled(source: Path) -> ctypes.CDLL:
-    """Return the library of a C++ file.
+def library() -> ctypes.CDLL:
+    """Return the library of the files beside this one.
+
+    Raises
+    ------
+    SettingsError
+        When there is no compiler, or it fails.
+    """
+    return compiled(sorted(Path(__file__).parent.glob("*.cpp")))
+
+
+def compiled(sources: Sequence[Path]) -> ctypes.CDLL:
+    """Return the library of some C++ files of one folder.
 
     It is kept in ``$XDG_CACHE_HOME/trimtab``, else in ``~/.cache/trimtab``, under a name that
-    depends on the file, the headers beside it, the compiler and the processor.
+    depends on the files, the headers beside them, the compiler and the processor.
 
     Raises
     ------
@@ -33,42 +45,30 @@ def compiled(source: Path) -> ctypes.CDLL:
     told = repr(_FLAGS).encode()
     try:
         version = subprocess.run([compiler, "--version"], capture_output=True).stdout
-        read = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
+        headers = sorted(sources[0].parent.glob("*.h"))
+        read = [path.read_bytes() for path in (*sources, *headers)]
         parts = (*read, compiler.encode(), version, _processor(), told)
         name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trimtab"
         home.mkdir(parents=True, exist_ok=True)
-        library = home / f"{source.stem}-{name}.so"
-        if not library.exists():
-            _compile(compiler, source, library)
-        return ctypes.CDLL(str(library))
+        kept = home / f"native-{name}.so"
+        if not kept.exists():
+            _compile(compiler, sources, kept)
+        return ctypes.CDLL(str(kept))
     except (OSError, RuntimeError) as error:  # A RuntimeError where there is no home.
         raise _error(f"its compiled part cannot be kept or loaded: {error}") from None
 
 
-def compile_all() -> None:
-    """Compile every file beside this one, so that none is missed in the middle of a training.
-
-    Raises
-    ------
-    SettingsError
-        When there is no compiler, or it fails.
-    """
-    for source in sorted(Path(__file__).parent.glob("*.cpp")):
-        compiled(source)
-
-
-def _compile(compiler: str, source: Path, library: Path) -> None:
-    """Compile beside ``library``, then rename: several processes may do so at once."""
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made = Path(folder) / library.name
-        done = subprocess.run(
-            [compiler, *_FLAGS, str(source), "-o", str(made)], capture_output=True, text=True
-        )
+def _compile(compiler: str, sources: Sequence[Path], kept: Path) -> None:
+    """Compile beside ``kept``, then rename: several processes may do so at once."""
+    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        made = Path(folder) / kept.name
+        command = [compiler, *_FLAGS, *map(str, sources), "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:] or ["no message"]
             raise _error(f"{compiler} failed: {last[0]}")
-        os.replace(made, library)
+        os.replace(made, kept)
 
 
 def _processor() -> bytes:

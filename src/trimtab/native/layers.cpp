@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "loops.h"
 
 namespace {
 

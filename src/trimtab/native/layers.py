@@ -1,7 +1,6 @@
 """Linear layers, relu behind each, and heads, with all of a block of rows in one pass."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,10 +9,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from trimtab.native.compiler import compiled
+from trimtab.native.compiler import library
 from trimtab.native.pointers import columns_at, float_at, floats_at, long, longs
-
-SOURCE = Path(__file__).with_name("layers.cpp")
 
 
 def layers(
@@ -94,7 +91,7 @@ def _forward(
 ) -> list[Tensor]:
     """Return the output of each layer; the last one has no relu where it is open."""
     outs = [x.new_empty(len(x), len(weight)) for weight in weights]
-    compiled(SOURCE).layers(
+    library().layers(
         float_at(x),
         *_shape(x, weights),
         floats_at(weights),
@@ -119,7 +116,7 @@ def _backward(
     """Return the gradients of weights and biases, and fill that of x where it is given."""
     of_weights = [weight.new_empty(weight.shape) for weight in weights]
     of_biases = [weight.new_empty(len(weight)) for weight in weights]
-    compiled(SOURCE).layers_back(
+    library().layers_back(
         float_at(x),
         *_shape(x, weights),
         floats_at(weights),

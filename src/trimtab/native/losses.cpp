@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "lanes.h"
+#include "loops.h"
 
 namespace {
 

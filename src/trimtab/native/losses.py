@@ -1,7 +1,6 @@
 """Binary cross-entropies of several targets, and their gradients, in one pass."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
@@ -9,10 +8,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from trimtab.native.compiler import compiled
+from trimtab.native.compiler import library
 from trimtab.native.pointers import float_at, floats_at, long, longs
-
-SOURCE = Path(__file__).with_name("losses.cpp")
 
 
 def cross_entropies(
@@ -33,7 +30,7 @@ class _CrossEntropies(Function):
     def forward(ctx: Any, labels: Sequence[Tensor], *logits: Tensor) -> Tensor:
         losses = logits[0].new_empty(len(logits), len(logits[0]))
         slopes = losses.new_empty(losses.shape)
-        compiled(SOURCE).cross_entropies(
+        library().cross_entropies(
             *(long(size) for size in losses.shape),
             floats_at(logits),
             longs([logit.stride(0) for logit in logits]),

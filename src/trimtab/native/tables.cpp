@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "loops.h"
 
 namespace {
 

@@ -61,9 +61,9 @@ class FusedAdamW(torch.optim.AdamW):
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if weights:
-                self._update(weights, [self._started(weight) for weight in weights], group)
+                self._update(weights, [self.started(weight) for weight in weights], group)
 
-    def _started(self, weight: Tensor) -> dict[str, Tensor]:
+    def started(self, weight: Tensor) -> dict[str, Tensor]:
         """Return the state of a weight, zeros where it has none yet."""
         state: dict[str, Tensor] = self.state[weight]
         if not state:

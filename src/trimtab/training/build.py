@@ -21,6 +21,7 @@ from trimtab.own import OwnPath
 from trimtab.targets.base import Target
 from trimtab.towers import Tower
 from trimtab.training.adam import FusedAdamW, update_by_pytorch
+from trimtab.training.at_once import at_once
 from trimtab.training.dense import Dense, can_compile, require_precision
 from trimtab.training.state import State
 
@@ -152,11 +153,11 @@ def build_objective(settings: RunSettings, scenes: Sequence[str]) -> Objective:
 
 def build_optimizers(
     model: RankingModel, training: TrainingSettings, balancer: Balancer
-) -> list[torch.optim.Optimizer]:
+) -> tuple[FusedAdamW, torch.optim.Optimizer]:
     """Build row-wise Adagrad for the tables and Adam for the rest, the balancer's weights too."""
     table = model.features.tables.weight
     dense = {"params": [p for p in model.parameters() if p is not table]}
-    return [
+    return (
         FusedAdamW(
             [dense, *balancer.parameter_groups()],
             lr=training.learning_rate,
@@ -169,7 +170,7 @@ def build_optimizers(
             weight_decay=training.table_weight_decay,
             longest=training.max_row_gradient_norm,
         ),
-    ]
+    )
 
 
 def fuse(model: RankingModel) -> None:
@@ -214,11 +215,14 @@ def build_state(
     weights = {name: target.weight for name, target in settings.targets.items()}
     balancer = settings.balancing.build(weights).to(device)
     objective = build_objective(settings, statistics.scenes.names).to(device)
+    forward = build_dense(settings.training, model, objective)
+    optimizers = build_optimizers(model, settings.training, balancer)
     return State(
         model=model,
         objective=objective,
-        forward=build_dense(settings.training, model, objective),
+        forward=forward,
+        at_once=at_once(model, objective, balancer, optimizers, settings.training),
         balancer=balancer,
-        optimizers=build_optimizers(model, settings.training, balancer),
+        optimizers=list(optimizers),
         keep=settings.training.average,
     )

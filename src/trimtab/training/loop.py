@@ -76,6 +76,14 @@ def renew(state: State, order: Order, settings: TrainingSettings) -> None:
 
 def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, Tensor]:
     """Do one update; return each target's loss before it."""
+    losses = state.at_once(batch) or _in_parts(state, batch, settings)
+    state.step += 1
+    state.follow()
+    return losses
+
+
+def _in_parts(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, Tensor]:
+    """Compute losses and gradients, and update the weights by them."""
     losses, tasks = state.forward(batch)
     with torch.no_grad():
         state.watch.see(state.step + 1, state.balancer.combine(losses), losses)
@@ -89,8 +97,6 @@ def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, 
         torch.nn.utils.clip_grad_norm_(dense, settings.max_gradient_norm)
     for optimizer in state.optimizers:
         optimizer.step()
-    state.step += 1
-    state.follow()
     return {name: value.detach() for name, value in losses.items()}
 
 

@@ -14,6 +14,7 @@ from trimtab.balancing.objective import Objective
 from trimtab.layers import seed_of
 from trimtab.model import RankingModel
 from trimtab.training import checkpoint
+from trimtab.training.at_once import AtOnce, in_parts
 from trimtab.training.dense import Dense
 from trimtab.training.watch import Watch
 
@@ -27,6 +28,8 @@ class State:
 
     Attributes
     ----------
+    at_once
+        Does a whole step, or nothing; then each part of it is called for itself.
     average
         Running average of the dense weights; empty where none is kept.
     origin
@@ -42,6 +45,7 @@ class State:
     model: RankingModel
     objective: Objective
     forward: Dense
+    at_once: AtOnce = in_parts
     balancer: Balancer
     optimizers: list[torch.optim.Optimizer]
     keep: float = 0.0

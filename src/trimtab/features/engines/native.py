@@ -4,7 +4,6 @@ import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,12 +15,12 @@ from trimtab.features.engines.base import ArrayEngine, EngineSettings, engines
 from trimtab.features.engines.pytorch import PyTorch
 from trimtab.features.lookup import Bags, Lookup
 from trimtab.features.row_wise_adagrad import Touched
-from trimtab.native import compiler, layers
+from trimtab.native import layers
+from trimtab.native.compiler import library
 from trimtab.native.pointers import float_at, ids_at, long, longs, longs_at
 
 BLOCK = 64
 """Outputs of a layer that are computed together, so that their products stay in the cache."""
-SOURCE = Path(compiler.__file__).with_name("tables.cpp")
 
 
 @engines.register("native")
@@ -37,8 +36,7 @@ class NativeSettings(EngineSettings):
                 f"embedding.engine: 'native' computes on the processor; found {device}. "
                 "engine = 'torch' computes anywhere."
             )
-        compiler.compile_all()
-        return Native(compiler.compiled(SOURCE))
+        return Native(library())
 
     def serve(self, device: torch.device) -> ArrayEngine:
         """Build it where it can be had, else plain PyTorch."""

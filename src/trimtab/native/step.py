@@ -1,0 +1,159 @@
+"""A whole training step of a plain model in one call."""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from trimtab.native.compiler import library
+from trimtab.native.pointers import float_at, floats_at, ids_at, longs
+
+_Long, _Place = ctypes.c_int64, ctypes.c_void_p
+_Longs, _Places = ctypes.POINTER(_Long), ctypes.POINTER(_Place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain:
+    """What a plain model is made of: relu behind every layer, one logit a head.
+
+    Attributes
+    ----------
+    bottom
+        The first layer, over the embeddings of the ids and then the numbers, and more behind it.
+    tower
+        At least one.
+    """
+
+    table: Float[Tensor, "rows width"]
+    bottom: Sequence[nn.Linear]
+    tower: Sequence[nn.Linear]
+    heads: Sequence[nn.Linear]
+
+    @property
+    def dense(self) -> list[Tensor]:
+        """Weight and bias of each layer, those of heads last."""
+        layers = (*self.bottom, *self.tower, *self.heads)
+        return [part for layer in layers for part in (layer.weight, layer.bias)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How the weights are updated.
+
+    Attributes
+    ----------
+    states
+        Of each of ``Plain.dense``, as ``trimtab.native.adam`` has them.
+    squares
+        Row-wise Adagrad's sums, one a table row.
+    adam, adagrad
+        The optimisers' settings.
+    """
+
+    states: Sequence[Mapping[str, Tensor]]
+    squares: Float[Tensor, "rows 1"]
+    adam: Mapping[str, Any]
+    adagrad: Mapping[str, Any]
+
+
+def step(
+    plain: Plain,
+    rules: Rules,
+    *,
+    wanted: Int[Tensor, "rows columns"],
+    numbers: Float[Tensor, "rows numbers"],
+    labels: Sequence[Float[Tensor, " rows"]],
+    by: Float[Tensor, " targets"],
+    repeated: int,
+    block: int,
+) -> Float[Tensor, "targets rows"] | None:
+    """Do a step; return each row's losses before it, or None where nothing was done.
+
+    To the last bit what the same layers, losses and updates of this folder give one by one.
+
+    Parameters
+    ----------
+    wanted
+        Table rows, each column's of its own table.
+    by
+        What the losses of a target are multiplied by when they are added up.
+    repeated
+        How often the table rows must repeat, on average; nothing is done where they do less, or
+        where a loss is not finite.
+    block
+        Outputs of the first layer that are computed together.
+    """
+    wanted, numbers, dense = wanted.contiguous(), numbers.contiguous(), plain.dense
+    layers = (*plain.bottom, *plain.tower)
+    losses = numbers.new_empty(len(labels), len(wanted))
+    batch = _Batch(
+        rows=len(wanted),
+        wanted=ids_at(wanted),
+        numbers=float_at(numbers),
+        labels=floats_at(labels),
+        label_steps=longs([label.stride(0) for label in labels]),
+    )
+    network = _Network(
+        columns=wanted.shape[1],
+        width=plain.table.shape[1],
+        numbers=numbers.shape[1],
+        bottom=len(plain.bottom),
+        tower=len(plain.tower),
+        targets=len(plain.heads),
+        widths=longs([layer.out_features for layer in layers]),
+        block=block,
+        weights=floats_at(dense),
+        means=floats_at([state["exp_avg"] for state in rules.states]),
+        squares=floats_at([state["exp_avg_sq"] for state in rules.states]),
+        steps=floats_at([state["step"] for state in rules.states]),
+        table=float_at(plain.table),
+        table_squares=float_at(rules.squares),
+        rate=rules.adam["lr"],
+        beta1=rules.adam["betas"][0],
+        beta2=rules.adam["betas"][1],
+        decay=rules.adam["weight_decay"],
+        eps=rules.adam["eps"],
+        table_rate=rules.adagrad["lr"],
+        table_decay=rules.adagrad["weight_decay"],
+        table_longest=rules.adagrad["longest"] or 0.0,
+        table_eps=rules.adagrad["eps"],
+    )
+    function = library().step
+    function.restype = _Long
+    done = function(
+        ctypes.byref(network),
+        ctypes.byref(batch),
+        _Long(repeated),
+        float_at(by),
+        float_at(losses),
+    )
+    return losses if done else None
+
+
+class _Batch(ctypes.Structure):
+    """``Batch`` of ``step.cpp``."""
+
+    _fields_ = (
+        ("rows", _Long),
+        ("wanted", _Place),
+        ("numbers", _Place),
+        ("labels", _Places),
+        ("label_steps", _Longs),
+    )
+
+
+class _Network(ctypes.Structure):
+    """``Network`` of ``step.cpp``."""
+
+    _fields_ = (
+        *((n, _Long) for n in ("columns", "width", "numbers", "bottom", "tower", "targets")),
+        ("widths", _Longs),
+        ("block", _Long),
+        *((n, _Places) for n in ("weights", "means", "squares", "steps")),
+        *((n, _Place) for n in ("table", "table_squares")),
+        *((n, ctypes.c_double) for n in ("rate", "beta1", "beta2", "decay", "eps")),
+        *((f"table_{n}", ctypes.c_float) for n in ("rate", "decay", "longest", "eps")),
+    )

@@ -1,0 +1,101 @@
+"""A plain model's step in one call; every other one is done part by part."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from trimtab.balancing.base import Balancer
+from trimtab.balancing.objective import Objective
+from trimtab.balancing.reduction import reduce
+from trimtab.batch import Batch
+from trimtab.config.training import TrainingSettings
+from trimtab.features.encoder import REPEATED
+from trimtab.features.engines.native import BLOCK
+from trimtab.model import RankingModel
+from trimtab.native.step import Plain, Rules, step
+from trimtab.training.adam import FusedAdamW
+
+AtOnce = Callable[[Batch], dict[str, Tensor]]
+"""Does a step and returns each target's loss before it; nothing where it was not done."""
+
+
+def in_parts(batch: Batch) -> dict[str, Tensor]:
+    """Do nothing: each part of a step is to be called for itself."""
+    return {}
+
+
+def at_once(
+    model: RankingModel,
+    objective: Objective,
+    balancer: Balancer,
+    optimizers: tuple[FusedAdamW, torch.optim.Optimizer],
+    training: TrainingSettings,
+) -> AtOnce:
+    """Return how a step is done in one call, where the model is plain enough for one.
+
+    That is, in float32 with the engine ``native``: single ids and numbers without tables of the
+    targets' own, layers with relu behind each and no more, one bottom, one tower for all rows,
+    binary targets that depend on no other, fixed weights. Python and what it calls are a third of
+    such a step; the deeper a model, the less they count.
+    """
+    mlp, (tower, *others) = model.trunk.mlp, model.towers.values()
+    bottom = [] if mlp is None else mlp.linears()
+    hidden = [part.linears() for part in tower.hidden.values()]
+    groups = [group for task in tower.groups.values() for group in task]
+    names = list(model.targets)
+    plain = (
+        model.features.plain
+        and len(bottom) > 1
+        and len(hidden) == 1
+        and hidden[0]
+        and groups == model.together == [names]
+        and not (others or model.own or model.given)
+        and model.everywhere
+        and (objective.even, objective.denominator) == (True, "rows")
+        and balancer.plain
+        and list(balancer.target_weights) == names
+        and training.max_gradient_norm is None
+    )
+    heads = [tower.heads[name] for name in names] if plain else []
+    return _PlainStep(model, balancer, optimizers, bottom, hidden[0], heads) if plain else in_parts
+
+
+class _PlainStep:
+    def __init__(
+        self,
+        model: RankingModel,
+        balancer: Balancer,
+        optimizers: tuple[FusedAdamW, torch.optim.Optimizer],
+        bottom: Sequence[nn.Linear],
+        tower: Sequence[nn.Linear],
+        heads: Sequence[nn.Linear],
+    ) -> None:
+        self.model = model
+        self.adam, self.adagrad = optimizers
+        self.weights = torch.tensor(list(balancer.target_weights.values()))
+        table = model.features.tables.weight
+        self.plain = Plain(table=table, bottom=bottom, tower=tower, heads=heads)
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        targets, table = self.model.targets, self.plain.table
+        if batch.weights or not self.model.training:
+            return {}
+        losses = step(
+            self.plain,
+            Rules(
+                states=[self.adam.started(weight) for weight in self.plain.dense],
+                squares=self.adagrad.state[table]["sum"],
+                adam=self.adam.param_groups[0],
+                adagrad=self.adagrad.param_groups[0],
+            ),
+            wanted=batch.ids + self.model.features.offsets,
+            numbers=self.model.features.pieces(batch.numbers),
+            labels=[target.label(batch.labels) for target in targets.values()],
+            by=self.weights / max(len(batch), 1),
+            repeated=REPEATED,
+            block=BLOCK,
+        )
+        if losses is None:
+            return {}
+        return dict(zip(targets, reduce(losses, None, None, "rows").unbind(), strict=True))

@@ -1,0 +1,191 @@
+"""A plain model's step in one call: to the last bit what its parts give, or not done at all."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from trimtab.config.load import parse
+from trimtab.data.columns import Columns
+from trimtab.data.prepare import prepare
+from trimtab.errors import RunError, SettingsError
+from trimtab.native.compiler import library
+from trimtab.training.at_once import in_parts
+from trimtab.training.build import build_state
+from trimtab.training.loop import update
+from trimtab.training.state import State
+
+ROWS, STEPS = 200, 4
+TRUNK = {"kind": "shared_bottom", "widths": [24, 16]}
+EMBEDDING = {"engine": "native", "own_width": 0, "first_order": False, "width": 8}
+TARGETS: dict[str, Any] = {"click": "binary", "like": {"kind": "binary", "weight": 3.0}}
+NUMBERS: dict[str, Any] = {"age": "number", "size": {"kind": "number", "scale": "piecewise"}}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiler() -> None:
+    try:
+        library()
+    except SettingsError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def start(content: dict[str, Any]) -> tuple[State, Columns, Any]:
+    random = np.random.default_rng(0)
+    rows = ROWS * (STEPS + 1)
+    frame = pl.DataFrame(
+        {f"id{i}": random.integers(0, 3 + 5 * i, rows) for i in range(3)}
+        | {"rare": np.arange(rows), "tab": random.integers(0, 2, rows)}
+        | {"age": random.normal(size=rows), "size": random.normal(size=rows)}
+        | {"click": random.integers(0, 2, rows), "play": random.random(rows)}
+        | {"weight": random.random(rows), "tags": ["a|b"] * rows}
+    ).with_columns(
+        like=pl.Series([None if i % 7 == 0 else int(i % 3 == 0) for i in range(rows)]),
+        held_out=pl.Series(np.arange(rows) >= ROWS * STEPS),
+    )
+    settings = parse(
+        {
+            "data": {"valid": {"column": "held_out", "values": [True]}},
+            "features": {f"id{i}": {"kind": "id", "least_rows": 1} for i in range(3)},
+            "targets": TARGETS,
+            "embedding": EMBEDDING,
+            "trunk": TRUNK,
+            "tower": {"widths": [8]},
+            **content,
+            "training": {"batch_rows": ROWS, "device": "cpu", **content.get("training", {})},
+        }
+    )
+    prepared = prepare(settings.plan(), frame)
+    return build_state(settings, prepared), prepared.train, settings.training
+
+
+def ids(**more: Any) -> dict[str, Any]:
+    return {f"id{i}": {"kind": "id", "least_rows": 1} for i in range(3)} | more
+
+
+PLAIN: list[dict[str, Any]] = [
+    {},
+    {"features": ids(**NUMBERS)},
+    {"targets": {"click": "binary"}, "tower": {"widths": [8, 5]}},
+    {"trunk": TRUNK | {"widths": [70, 9, 3]}, "features": ids(age="number")},
+    {"training": {"weight_decay": 0.1, "table_weight_decay": 0.1, "max_row_gradient_norm": 1e-3}},
+    {"training": {"average": 0.9}, "embedding": EMBEDDING | {"width": 5}},
+]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("content", PLAIN, ids=str)
+def test_it_is_what_the_parts_give(content: dict[str, Any], threads: int) -> None:
+    torch.set_num_threads(threads)
+    (once, rows, training), (parts, _, _) = start(content), start(content)
+    assert once.at_once is not in_parts
+    parts.at_once = in_parts
+    for step in range(STEPS):
+        some = np.arange(step * ROWS, (step + 1) * ROWS - 3 * step)
+        assert once.at_once(rows.batch(some[:0])) == {}
+        losses = [update(state, rows.batch(some), training) for state in (once, parts)]
+        assert losses[0].keys() == losses[1].keys()
+        assert all(torch.equal(losses[0][name], losses[1][name]) for name in losses[1])
+    found, wanted = once.tensors(), parts.tensors()
+    assert found.keys() == wanted.keys()
+    assert {name for name in wanted if not torch.equal(found[name], wanted[name])} == set()
+    assert once.step == parts.step == STEPS
+
+
+SCENES = {"column": "tab", "cover": [0], "stream": [1]}
+ELSE: list[dict[str, Any]] = [
+    {"embedding": EMBEDDING | {"engine": "torch"}},
+    {"embedding": EMBEDDING | {"own_width": 2}},
+    {"embedding": EMBEDDING | {"first_order": True}},
+    {"embedding": EMBEDDING | {"dropout": 0.1}},
+    {"features": ids(tags={"kind": "ids", "separator": "|"})},
+    {"trunk": TRUNK | {"activation": "silu"}},
+    {"trunk": TRUNK | {"dropout": 0.1}},
+    {"trunk": TRUNK | {"norm": "layer"}},
+    {"trunk": TRUNK | {"widths": [16]}},
+    {"trunk": "mmoe"},
+    {"trunk": "single_target"},
+    {"tower": {"widths": []}},
+    {"tower": {"widths": [8], "dropout": 0.1}},
+    {"scenes": SCENES},
+    {"targets": TARGETS | {"play": "number"}},
+    {"targets": TARGETS | {"like": {"kind": "binary", "given": "click"}}},
+    {"targets": TARGETS | {"like": {"kind": "binary", "positive_weight": 2.0}}},
+    {"targets": TARGETS | {"like": {"kind": "binary", "weight": 0.0}}},
+    {"targets": TARGETS | {"like": {"kind": "binary", "task": "rare"}}},
+    {"loss": {"denominator": "observed"}},
+    {"loss": {"tower": "mean"}},
+    {"balancing": "uncertainty"},
+    {"balancing": "rlw"},
+    {"training": {"max_gradient_norm": 1.0}},
+]
+
+
+@pytest.mark.parametrize("content", ELSE, ids=str)
+def test_what_is_not_plain_is_done_part_by_part(content: dict[str, Any]) -> None:
+    state, _, _ = start(content)
+    assert state.at_once is in_parts
+
+
+def unchanged(state: State, rows: Columns, index: Any) -> None:
+    before = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    assert state.at_once(rows.batch(index)) == {}
+    after = state.tensors()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_ids_that_hardly_repeat_are_left_to_the_parts() -> None:
+    state, rows, training = start({"features": {"rare": {"kind": "id", "least_rows": 1}}})
+    update(state, rows.batch(np.arange(8)), training)
+    unchanged(state, rows, np.arange(8, 16))
+    losses = update(state, rows.batch(np.arange(8, 16)), training)
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+def test_row_weights_are_left_to_the_parts() -> None:
+    targets = TARGETS | {"click": {"kind": "binary", "row_weight": "weight"}}
+    state, rows, training = start({"targets": targets})
+    assert state.at_once(rows.batch(np.arange(ROWS))) == {}
+    update(state, rows.batch(np.arange(ROWS)), training)
+
+
+def test_a_model_that_is_not_in_training_is_left_alone() -> None:
+    state, rows, _ = start({})
+    state.model.eval()
+    assert state.at_once(rows.batch(np.arange(ROWS))) == {}
+
+
+def test_a_loss_that_is_not_finite_changes_nothing_and_is_said() -> None:
+    state, rows, training = start({"features": ids(age="number")})
+    update(state, rows.batch(np.arange(ROWS)), training)
+    batch = rows.batch(np.arange(ROWS))
+    batch = replace(batch, numbers=torch.full_like(batch.numbers, torch.inf))
+    before = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    with pytest.raises(RunError, match="the loss is not finite at step 2"):
+        update(state, batch, training)
+    after = state.tensors()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_missing_labels_move_nothing() -> None:
+    (state, rows, training), (other, _, _) = start({}), start({})
+    batch = rows.batch(np.arange(ROWS))
+    unseen = {"like": torch.full((ROWS,), torch.nan)}
+    batch = replace(batch, labels={**batch.labels, **unseen})
+    other.at_once = in_parts
+    losses = [update(made, batch, training) for made in (state, other)]
+    assert losses[0]["like"] == 0
+    assert all(torch.equal(losses[0][name], losses[1][name]) for name in losses[0])
+    head = "model.towers.all.heads.like.bias"
+    assert torch.equal(state.tensors()[head], other.tensors()[head])
