@@ -1,13 +1,16 @@
 """Layers in C++ against PyTorch's, one after the other."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from trimtab.features.inputs import Dense
 from trimtab.layers import MLP
-from trimtab.native.layers import layers
+from trimtab.native.layers import experts, layers
+from trimtab.trunks.experts import Experts
 
 
 def linears(*widths: int) -> list[nn.Linear]:
@@ -118,3 +121,64 @@ def test_an_mlp_is_computed_there_where_it_is_plain(options: dict[str, Any]) -> 
         torch.testing.assert_close(a, b)
         assert computed_there(a) is not bool(options)
         assert not computed_there(b)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 15, 128, 1100])
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_experts_are_layers_side_by_side(widths: tuple[int, ...], count: int, rows: int) -> None:
+    def drawn(*shape: int) -> Tensor:
+        return ((torch.randint(-8, 8, shape) + 0.5) / 8).requires_grad_()
+
+    x = drawn(rows, count, widths[0])
+    weights = [drawn(count, a, b) for a, b in pairwise(widths)]
+    biases = [drawn(count, b) for b in widths[1:]]
+    ours, slow = experts(x, weights, biases), torch.relu(x)
+    for weight, bias in zip(weights, biases, strict=True):
+        slow = torch.relu(torch.einsum("rei,eio->reo", slow, weight) + bias)
+    upon = torch.randn_like(slow)
+    found, wanted = (
+        torch.autograd.grad((upon * out).sum(), [x, *weights, *biases]) for out in (ours, slow)
+    )
+    for a, b in zip((ours, *found), (slow, *wanted), strict=True):
+        largest = float(b.detach().abs().max()) if b.numel() else 0.0
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * largest)
+
+
+def test_threads_do_not_change_a_bit_of_experts() -> None:
+    x, before = torch.randn(1000, 3, 40, requires_grad=True), torch.get_num_threads()
+    weights = [torch.randn(3, 40, 33, requires_grad=True), torch.randn(3, 33, 20)]
+    biases, found = [torch.randn(3, 33), torch.randn(3, 20, requires_grad=True)], []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        out = experts(x, weights, biases)
+        found.append([out, *torch.autograd.grad(out.square().sum(), [x, weights[0], biases[1]])])
+    torch.set_num_threads(before)
+    assert all(
+        torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"activation": "silu"}, {"norm": "layer"}, {"dropout": 0.1}, {"widths": [6]}],
+    ids=str,
+)
+def test_experts_are_computed_there_where_they_are_plain(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    named = "trimtab.trunks.experts.native_experts"
+    monkeypatch.setattr(named, lambda h, *parts: calls.append(h) or experts(h, *parts))
+    some = Experts(9, ["a", "b"], **{"widths": [6, 4, 3], **options})
+    x = Dense(torch.randn(20, 9))
+    wanted = some.eval()(x)
+    for fused, training in ((False, True), (True, False)):
+        some.fused = fused
+        some.train(training)(x)
+    assert not calls
+    some.fused = True
+    out = some.train()(x)
+    assert bool(calls) == (not options)
+    if not options:
+        torch.testing.assert_close(out, wanted)

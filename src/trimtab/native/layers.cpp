@@ -153,25 +153,26 @@ void add_rows(const float* a, int64_t rows, int64_t width, float* c) {
 
 extern "C" {
 
-// Layers, the first over x [rows, widths[0]], rectified first or not. Weights are [out, in]; outs[l]
-// becomes the output of layer l. Behind every layer is relu, but where the last one is open.
-void layers(const float* x, int64_t rows, int64_t count, const int64_t* widths,
+// Layers of each of some experts, the first over x [rows, experts, widths[0]], rectified first or not.
+// Weights are [out, in], those of all experts' first layers, then of their second; outs[l] becomes
+// the outputs of layers l. Behind every layer is relu, but where the last one is open.
+void layers(const float* x, int64_t rows, int64_t experts, int64_t count, const int64_t* widths,
             const float* const* weights, const float* const* biases, int64_t rectify, int64_t open,
             float* const* outs) {
   int64_t widest = 0, size = 0;
   for (int64_t l = 0; l < count; ++l) {
     widest = std::max(widest, padded(widths[l + 1]));
-    size += (widths[l] + 1) * padded(widths[l + 1]);
+    size += experts * (widths[l] + 1) * padded(widths[l + 1]);
   }
   std::vector<float> turned(size, 0.0f);  // Each layer's weights [in, out], then its biases.
   std::vector<const float*> starts;
   float* to = turned.data();
-  for (int64_t l = 0; l < count; ++l) {
-    const int64_t in = widths[l], out = widths[l + 1], wide = padded(out);
+  for (int64_t at = 0; at < count * experts; ++at) {
+    const int64_t in = widths[at / experts], out = widths[at / experts + 1], wide = padded(out);
     starts.push_back(to);
     for (int64_t j = 0; j < out; ++j)
-      for (int64_t k = 0; k < in; ++k) to[k * wide + j] = weights[l][j * in + k];
-    std::copy_n(biases[l], out, to + in * wide);
+      for (int64_t k = 0; k < in; ++k) to[k * wide + j] = weights[at][j * in + k];
+    std::copy_n(biases[at], out, to + in * wide);
     to += (in + 1) * wide;
   }
 #pragma omp parallel
@@ -180,46 +181,51 @@ void layers(const float* x, int64_t rows, int64_t count, const int64_t* widths,
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < rows; first += BLOCK) {
       const int64_t some = std::min(BLOCK, rows - first);
-      for (int64_t l = 0; l < count; ++l) {
+      for (int64_t at = 0; at < experts * count; ++at) {
+        const int64_t e = at / count, l = at % count;
         const int64_t in = widths[l], out = widths[l + 1], wide = padded(out);
-        const Matrix from = {(l ? outs[l - 1] : x) + first * in, in}, weight = {starts[l], wide};
-        const Linear linear = {starts[l] + in * wide};
-        float* whole = outs[l] + first * out;
+        const float* start = starts[l * experts + e];
+        const Matrix weight = {start, wide};
+        const Matrix from = {(l ? outs[l - 1] : x) + (first * experts + e) * in, experts * in};
+        const Linear linear = {start + in * wide};
+        float* whole = outs[l] + (first * experts + e) * out;
         float* c = wide == out ? whole : narrow.data();
+        const int64_t step = wide == out ? experts * out : wide;
         if (open && l + 1 == count) {
-          if (rectify && !l) multiply<true>(from, weight, linear, c, wide, some, in, wide);
-          else multiply<false>(from, weight, linear, c, wide, some, in, wide);
+          if (rectify && !l) multiply<true>(from, weight, linear, c, step, some, in, wide);
+          else multiply<false>(from, weight, linear, c, step, some, in, wide);
         } else {
           const Rectified relu = {linear};
-          if (rectify && !l) multiply<true>(from, weight, relu, c, wide, some, in, wide);
-          else multiply<false>(from, weight, relu, c, wide, some, in, wide);
+          if (rectify && !l) multiply<true>(from, weight, relu, c, step, some, in, wide);
+          else multiply<false>(from, weight, relu, c, step, some, in, wide);
         }
-        if (wide != out) copy_rows(c, wide, whole, out, some, out);
+        if (wide != out) copy_rows(c, wide, whole, experts * out, some, out);
       }
     }
   }
 }
 
 // The gradients of x (unless null), weights and biases in layers, given that of each column of the
-// last output: where it begins and how far apart its rows are.
-void layers_back(const float* x, int64_t rows, int64_t count, const int64_t* widths,
-                 const float* const* weights, int64_t rectify, int64_t open,
+// last outputs: where it begins and how far apart its rows are.
+void layers_back(const float* x, int64_t rows, int64_t experts, int64_t count,
+                 const int64_t* widths, const float* const* weights, int64_t rectify, int64_t open,
                  const float* const* outs, const float* const* columns, const int64_t* steps,
                  float* of_x, float* const* of_weights, float* const* of_biases) {
   int64_t widest = 0, size = 0;
   for (int64_t l = 0; l <= count; ++l) widest = std::max(widest, padded(widths[l]));
   for (int64_t l = 0; l < count; ++l)
-    size += widths[l + 1] * padded(widths[l]) + padded(widths[l + 1]);
-  std::vector<float> sums(PARTS * size, 0.0f);  // Of each part: weights, then biases, by layer.
-  std::vector<std::vector<float>> wider(count);
-  for (int64_t l = 0; l < count; ++l) {
-    const int64_t in = widths[l], wide = padded(in);
+    size += experts * (widths[l + 1] * padded(widths[l]) + padded(widths[l + 1]));
+  // Of each part: weights, then biases, layer by layer of one expert after the other.
+  std::vector<float> sums(PARTS * size, 0.0f);
+  std::vector<std::vector<float>> wider(count * experts);
+  for (int64_t at = 0; at < count * experts; ++at) {
+    const int64_t in = widths[at / experts], out = widths[at / experts + 1], wide = padded(in);
     if (wide == in) continue;
-    wider[l].assign(widths[l + 1] * wide, 0.0f);
-    copy_rows(weights[l], in, wider[l].data(), wide, widths[l + 1], in);
+    wider[at].assign(out * wide, 0.0f);
+    copy_rows(weights[at], in, wider[at].data(), wide, out, in);
   }
   bool side_by_side = true;
-  for (int64_t j = 0; j < widths[count]; ++j)
+  for (int64_t j = 0; j < experts * widths[count]; ++j)
     side_by_side &= columns[j] == columns[0] + j && steps[j] == steps[0];
   const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
 #pragma omp parallel
@@ -230,53 +236,61 @@ void layers_back(const float* x, int64_t rows, int64_t count, const int64_t* wid
       for (int64_t block = blocks * part / PARTS; block < blocks * (part + 1) / PARTS; ++block) {
         const int64_t first = block * BLOCK, some = std::min(BLOCK, rows - first);
         const int64_t last = widths[count], wide = padded(last);
-        float *gradient = one.data(), *next = other.data();
-        std::fill_n(gradient, some * wide, 0.0f);
-        const float* out = outs[count - 1] + first * last;
-        for (int64_t i = 0; i < some && side_by_side; ++i) {
-          const float* from = columns[0] + (first + i) * steps[0];
-          for (int64_t j = 0; j < last; ++j)
-            gradient[i * wide + j] = open || !(out[i * last + j] <= 0) ? from[j] : 0;
-        }
-        for (int64_t j = 0; j < last && !side_by_side; ++j)
-          for (int64_t i = 0; i < some; ++i)
-            if (open || !(out[i * last + j] <= 0))
-              gradient[i * wide + j] = columns[j][(first + i) * steps[j]];
         float* sum = sums.data() + (part + 1) * size;
-        for (int64_t l = count; l-- > 0;) {
-          const int64_t in = widths[l], wide_in = padded(in), wide_out = padded(widths[l + 1]);
-          sum -= widths[l + 1] * wide_in + wide_out;
-          Matrix from = {(l ? outs[l - 1] : x) + first * in, in};
-          if (wide_in != in) {
-            copy_rows(from.at, in, inputs.data(), wide_in, some, in);
-            from = {inputs.data(), wide_in};
+        for (int64_t e = experts; e-- > 0;) {
+          float *gradient = one.data(), *next = other.data();
+          std::fill_n(gradient, some * wide, 0.0f);
+          const float* out = outs[count - 1] + (first * experts + e) * last;
+          for (int64_t i = 0; i < some && side_by_side; ++i) {
+            const float* from = columns[e * last] + (first + i) * steps[0];
+            for (int64_t j = 0; j < last; ++j)
+              gradient[i * wide + j] = open || !(out[i * experts * last + j] <= 0) ? from[j] : 0;
           }
-          const Matrix by = {gradient, wide_out};
-          if (rectify && !l)
-            multiply_across<true>(by, from, sum, wide_in, some, widths[l + 1], wide_in);
-          else
-            multiply_across<false>(by, from, sum, wide_in, some, widths[l + 1], wide_in);
-          add_rows(gradient, some, wide_out, sum + widths[l + 1] * wide_in);
-          if (!l && !of_x) continue;
-          const Matrix weight = {wider[l].empty() ? weights[l] : wider[l].data(), wide_in};
-          float* to = l || wide_in != in ? next : of_x + first * in;
-          if (l || rectify)
-            multiply<false>(by, weight, BehindRelu(from.at, from.step), to, wide_in, some,
-                            widths[l + 1], wide_in);
-          else
-            multiply<false>(by, weight, Gradient(), to, wide_in, some, widths[l + 1], wide_in);
-          if (!l && to == next) copy_rows(next, wide_in, of_x + first * in, in, some, in);
-          std::swap(gradient, next);
+          for (int64_t j = 0; j < last && !side_by_side; ++j)
+            for (int64_t i = 0; i < some; ++i)
+              if (open || !(out[i * experts * last + j] <= 0))
+                gradient[i * wide + j] =
+                    columns[e * last + j][(first + i) * steps[e * last + j]];
+          for (int64_t l = count; l-- > 0;) {
+            const int64_t in = widths[l], wide_in = padded(in), wide_out = padded(widths[l + 1]);
+            sum -= widths[l + 1] * wide_in + wide_out;
+            Matrix from = {(l ? outs[l - 1] : x) + (first * experts + e) * in, experts * in};
+            if (wide_in != in) {
+              copy_rows(from.at, from.step, inputs.data(), wide_in, some, in);
+              from = {inputs.data(), wide_in};
+            }
+            const Matrix by = {gradient, wide_out};
+            if (rectify && !l)
+              multiply_across<true>(by, from, sum, wide_in, some, widths[l + 1], wide_in);
+            else
+              multiply_across<false>(by, from, sum, wide_in, some, widths[l + 1], wide_in);
+            add_rows(gradient, some, wide_out, sum + widths[l + 1] * wide_in);
+            if (!l && !of_x) continue;
+            const int64_t at = l * experts + e;
+            const Matrix weight = {wider[at].empty() ? weights[at] : wider[at].data(), wide_in};
+            const bool inside = l || wide_in != in;
+            float* whole = of_x + (first * experts + e) * in;
+            float* to = inside ? next : whole;
+            const int64_t step = inside ? wide_in : experts * in;
+            if (l || rectify)
+              multiply<false>(by, weight, BehindRelu(from.at, from.step), to, step, some,
+                              widths[l + 1], wide_in);
+            else
+              multiply<false>(by, weight, Gradient(), to, step, some, widths[l + 1], wide_in);
+            if (!l && inside) copy_rows(next, wide_in, whole, experts * in, some, in);
+            std::swap(gradient, next);
+          }
         }
       }
   }
   const float* sum = sums.data();
-  for (int64_t l = 0; l < count; ++l) {
+  for (int64_t order = 0; order < experts * count; ++order) {
+    const int64_t e = order / count, l = order % count, at = l * experts + e;
     const int64_t in = widths[l], out = widths[l + 1], wide = padded(in);
     for (int64_t j = 0; j < out; ++j) {
-      float* to = of_weights[l] + j * in;
+      float* to = of_weights[at] + j * in;
       std::copy_n(sum + j * wide, in, to);
-      float& bias = of_biases[l][j] = sum[out * wide + j];
+      float& bias = of_biases[at][j] = sum[out * wide + j];
       for (int64_t part = 1; part < PARTS; ++part) {
         const float* more = sum + part * size;
         for (int64_t k = 0; k < in; ++k) to[k] += more[j * wide + k];

@@ -56,6 +56,61 @@ def linear_back(
     return of_weight, of_bias
 
 
+def experts(
+    x: Float[Tensor, "rows experts in_width"],
+    weights: Sequence[Float[Tensor, "experts _in _out"]],
+    biases: Sequence[Float[Tensor, "experts _out"]],
+) -> Float[Tensor, "rows experts out_width"]:
+    """Return the last outputs of each expert's layers; relu goes before the first and behind each.
+
+    The same as ``torch.bmm`` of each layer, to rounding; for float32 on the processor.
+    """
+    apply: Any = _Experts.apply
+    parts = zip(weights, biases, strict=True)
+    out: Tensor = apply(x, *(part for pair in parts for part in pair))
+    return out
+
+
+class _Experts(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
+        x, count = x.contiguous(), x.shape[1]
+        weights = [weight.transpose(1, 2).contiguous() for weight in parameters[::2]]
+        apart, biases = _apart(weights), _apart(parameters[1::2])
+        outs = _forward(x.flatten(1), apart, biases, experts=count, rectify=True, is_open=False)
+        ctx.save_for_backward(x, *weights, *outs)
+        return outs[-1].unflatten(1, (count, -1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, *saved = ctx.saved_tensors
+        weights, outs = saved[: len(saved) // 2], saved[len(saved) // 2 :]
+        count, of_x = x.shape[1], torch.empty_like(x)
+        parts = _backward(
+            x.flatten(1),
+            _apart(weights),
+            outs,
+            [gradients[0].flatten(1)],
+            of_x,
+            experts=count,
+            rectify=True,
+            is_open=False,
+        )
+        # Those of one layer's experts are beside each other.
+        of_weights, of_biases = (
+            [torch.stack(part[i : i + count]) for i in range(0, len(part), count)] for part in parts
+        )
+        pairs = zip(of_weights, of_biases, strict=True)
+        of_parameters = (part for w, b in pairs for part in (w.transpose(1, 2), b))
+        return (of_x, *of_parameters)
+
+
+def _apart(layers: Sequence[Tensor]) -> list[Tensor]:
+    """Return each expert's part, all of the first layer, then of the second."""
+    return [part for layer in layers for part in layer.unbind()]
+
+
 class _Layers(Function):
     @staticmethod
     def forward(
@@ -87,13 +142,19 @@ class _Layers(Function):
 
 
 def _forward(
-    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], *, rectify: bool, is_open: bool
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    *,
+    experts: int = 1,
+    rectify: bool,
+    is_open: bool,
 ) -> list[Tensor]:
-    """Return the output of each layer; the last one has no relu where it is open."""
-    outs = [x.new_empty(len(x), len(weight)) for weight in weights]
+    """Return the outputs of each layer; the last one has no relu where it is open."""
+    outs = [x.new_empty(x.shape[0], experts * weight.shape[0]) for weight in weights[::experts]]
     library().layers(
         float_at(x),
-        *_shape(x, weights),
+        *_shape(x, weights, experts),
         floats_at(weights),
         floats_at(biases),
         long(rectify),
@@ -110,6 +171,7 @@ def _backward(
     gradients: Sequence[Tensor],
     of_x: Tensor | None,
     *,
+    experts: int = 1,
     rectify: bool,
     is_open: bool,
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -118,7 +180,7 @@ def _backward(
     of_biases = [weight.new_empty(len(weight)) for weight in weights]
     library().layers_back(
         float_at(x),
-        *_shape(x, weights),
+        *_shape(x, weights, experts),
         floats_at(weights),
         long(rectify),
         long(is_open),
@@ -131,10 +193,10 @@ def _backward(
     return of_weights, of_biases
 
 
-def _shape(x: Tensor, weights: Sequence[Tensor]) -> tuple[Any, Any, Any]:
-    """Return the rows of x, how many layers there are, and all widths."""
-    widths = [x.shape[1], *(len(weight) for weight in weights)]
-    return long(len(x)), long(len(weights)), longs(widths)
+def _shape(x: Tensor, weights: Sequence[Tensor], experts: int) -> tuple[Any, Any, Any, Any]:
+    """Return the rows of x, how many experts and layers of each there are, and all widths."""
+    widths = [x.shape[1] // experts, *(weight.shape[0] for weight in weights[::experts])]
+    return long(x.shape[0]), long(experts), long(len(widths) - 1), longs(widths)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -20,11 +20,11 @@ void adagrad(float* table, int64_t width, float* squares, const int64_t* blocks,
              float longest, float eps);
 
 // layers.cpp
-void layers(const float* x, int64_t rows, int64_t count, const int64_t* widths,
+void layers(const float* x, int64_t rows, int64_t experts, int64_t count, const int64_t* widths,
             const float* const* weights, const float* const* biases, int64_t rectify, int64_t open,
             float* const* outs);
-void layers_back(const float* x, int64_t rows, int64_t count, const int64_t* widths,
-                 const float* const* weights, int64_t rectify, int64_t open,
+void layers_back(const float* x, int64_t rows, int64_t experts, int64_t count,
+                 const int64_t* widths, const float* const* weights, int64_t rectify, int64_t open,
                  const float* const* outs, const float* const* columns, const int64_t* steps,
                  float* of_x, float* const* of_weights, float* const* of_biases);
 

@@ -41,13 +41,13 @@ struct Chain {
   }
   int64_t count() const { return int64_t(weights.size()); }
   void forward(const float* x, int64_t rows, bool rectify, bool open) {
-    layers(x, rows, count(), widths.data(), weights.data(), biases.data(), rectify, open,
+    layers(x, rows, 1, count(), widths.data(), weights.data(), biases.data(), rectify, open,
            outs.data());
   }
   void back(const float* x, int64_t rows, bool rectify, bool open,
             const std::vector<const float*>& columns, int64_t step, float* of_x) {
     const std::vector<int64_t> steps(columns.size(), step);
-    layers_back(x, rows, count(), widths.data(), weights.data(), rectify, open, outs.data(),
+    layers_back(x, rows, 1, count(), widths.data(), weights.data(), rectify, open, outs.data(),
                 columns.data(), steps.data(), of_x, of_weights.data(), of_biases.data());
   }
 };

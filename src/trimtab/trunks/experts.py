@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch.nn.functional import dropout, layer_norm
 
 from trimtab.features.inputs import SharedInputs
 from trimtab.layers import ACTIVATIONS, Activation, BatchNorm, Normalisation, seed_of
+from trimtab.native.layers import experts as native_experts
 
 
 class Spread(nn.Linear):
@@ -131,7 +133,11 @@ class ExpertLayers(nn.Module):
         Name of what follows each layer.
     out_width
         Width of each expert's output.
+    fused
+        Whether C++ computes them in training, where it can: relu behind every layer, nothing else.
     """
+
+    fused: bool = False
 
     def __init__(
         self,
@@ -155,11 +161,17 @@ class ExpertLayers(nn.Module):
             for width in widths
         )
         self.out_width = widths[-1]
+        self._plain = bool(later) and activation == "relu" and norm == "none" and not dropout
 
     def go_on(
         self, h: Float[Tensor, "rows experts width"]
     ) -> Float[Tensor, "rows experts out_width"]:
         """Return the outputs, given those of the first linear layers."""
+        if self.fused and self._plain and self.training:
+            later = cast(list[BatchedLinear], list(self.later))
+            return native_experts(
+                h, [x.weight for x in later], [cast(Tensor, x.bias) for x in later]
+            )
         h = self.after[0](h)
         for linear, after in zip(self.later, list(self.after)[1:], strict=True):
             h = after(linear(h))
@@ -227,12 +239,15 @@ class GateWeights(nn.Module):
         self.dropout = dropout
         seen = [[sees is None or e in sees[gate] for e in experts] for gate in names]
         self.register_buffer("hidden", ~torch.tensor(seen), persistent=False)
+        self._hides = not all(map(all, seen))
 
     def weigh(
         self, logits: Float[Tensor, "rows gates experts"]
     ) -> Float[Tensor, "rows gates experts"]:
         """Return the weights, which sum to 1 over the experts that a gate sees."""
-        weights = logits.masked_fill(self.hidden, -torch.inf).softmax(-1)
+        shown = logits.masked_fill(self.hidden, -torch.inf) if self._hides else logits
+        # Over the first axis PyTorch's loops are eight times as fast as over a short last one.
+        weights = shown.movedim(-1, 0).softmax(0).movedim(0, -1)
         if not (self.training and self.dropout):
             return weights
         kept = dropout(weights, self.dropout)

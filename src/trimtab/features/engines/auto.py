@@ -21,7 +21,7 @@ class AutoSettings(EngineSettings):
         engine, why = native_or_torch(device)
         if why and device.type == "cpu":
             warnings.warn(
-                f"{why} Training goes on with 'torch', at about half the speed.",
+                f"{why} Training goes on with 'torch', at half the speed or less.",
                 SlowerWarning,
                 stacklevel=2,
             )
