@@ -79,7 +79,8 @@ class _Experts(Function):
         apart, biases = _apart(weights), _apart(parameters[1::2])
         outs = _forward(x.flatten(1), apart, biases, experts=count, rectify=True, is_open=False)
         ctx.save_for_backward(x, *weights, *outs)
-        return outs[-1].unflatten(1, (count, -1))
+        last: Tensor = outs[-1].unflatten(1, (count, -1))
+        return last
 
     @staticmethod
     @once_differentiable
