@@ -9,15 +9,18 @@ import polars as pl
 import pytest
 import torch
 
+from trimtab.balancing.fixed import FixedWeights
 from trimtab.config.load import parse
 from trimtab.data.columns import Columns
 from trimtab.data.prepare import prepare
 from trimtab.errors import RunError, SettingsError
 from trimtab.native.compiler import library
-from trimtab.training.at_once import in_parts
+from trimtab.targets.binary import Binary
+from trimtab.training.at_once import at_once, in_parts
 from trimtab.training.build import build_state
 from trimtab.training.loop import update
 from trimtab.training.state import State
+from trimtab.trunks import SharedBottom
 
 ROWS, STEPS = 200, 4
 TRUNK = {"kind": "shared_bottom", "widths": [24, 16]}
@@ -136,6 +139,26 @@ ELSE: list[dict[str, Any]] = [
 def test_what_is_not_plain_is_done_part_by_part(content: dict[str, Any]) -> None:
     state, _, _ = start(content)
     assert state.at_once is in_parts
+
+
+@pytest.mark.parametrize("part", [SharedBottom, FixedWeights, Binary])
+def test_a_class_of_ones_own_is_done_part_by_part(part: type[Any]) -> None:
+    state, _, training = start({})
+    made = {SharedBottom: state.model.trunk, FixedWeights: state.balancer}
+    derived = made.get(part, state.model.targets["like"])
+    derived.__class__ = type("Mine", (part,), {})
+    optimizers: Any = tuple(state.optimizers)
+    chosen = at_once(state.model, state.objective, state.balancer, optimizers, training)
+    assert chosen is in_parts
+
+
+def test_a_sum_of_losses_that_is_not_finite_is_said() -> None:
+    targets = {"click": {"kind": "binary", "weight": 1000.0}}
+    state, rows, training = start({"features": ids(age="number"), "targets": targets})
+    batch = rows.batch(np.arange(ROWS))
+    batch = replace(batch, numbers=torch.full_like(batch.numbers, 1e38))
+    with pytest.raises(RunError, match="the loss is not finite at step 1"):
+        update(state, batch, training)
 
 
 def unchanged(state: State, rows: Columns, index: Any) -> None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -34,14 +34,11 @@ class Balancer(nn.Module, ABC):
     ----------
     target_weights
         The weights above 0.
-    plain
-        Whether ``backward`` is no more than that of ``combine``.
     used
         What the gradient of each of these targets was last multiplied by.
     """
 
     used: Tensor
-    plain: ClassVar[bool] = False
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__()

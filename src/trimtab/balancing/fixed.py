@@ -23,8 +23,6 @@ class FixedSettings(BalancerSettings):
 class FixedWeights(Balancer):
     """``sum_t weight_t loss_t``; a target of weight 0 takes no part at all."""
 
-    plain = True
-
     def backward(
         self,
         losses: Mapping[str, Float[Tensor, ""]],

@@ -1,7 +1,5 @@
 """Maps for every target and scene, from rows that the model was not trained on."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from trimtab.calibration.base import CalibratorSettings, Map
@@ -46,24 +44,39 @@ def _folds(user: Rows, folds: int) -> Rows:
 
 
 def _fit(settings: CalibratorSettings, outcomes: Outcomes, least: float) -> Calibration:
-    maps = {name: tuple(_maps(settings, outcomes, name, least)) for name in outcomes.scales}
+    maps = {
+        name: (_for_all_scenes if name in outcomes.typical else _maps)(
+            settings, outcomes, name, least
+        )
+        for name in outcomes.scales
+    }
     return Calibration(maps, outcomes.bounds, outcomes.scenes)
 
 
-def _maps(
-    settings: CalibratorSettings, outcomes: Outcomes, name: str, least: float
-) -> Iterator[Map]:
-    """Yield the map of each scene: its own, else that of all scenes, else none."""
+def _maps(settings: CalibratorSettings, outcomes: Outcomes, name: str, least: float) -> list[Map]:
+    """Return the map of each scene: its own, else that of all scenes, else none."""
     scale = outcomes.scales[name]
-    of_rows = to_medians if settings.fits and name in outcomes.typical else settings.fit
     label, prediction = outcomes.labels[name], outcomes.predictions[name]
     known = ~np.isnan(label) & ~np.isnan(prediction)
 
     def fitted(rows: Rows) -> Map | None:
         enough = scale.support(label[rows]) >= max(least, 1)
-        return of_rows(prediction[rows], label[rows], scale) if enough else None
+        return settings.fit(prediction[rows], label[rows], scale) if enough else None
 
     own = [fitted(known & (outcomes.scene == scene)) for scene in range(len(outcomes.scenes))]
     whole = None if None not in own else fitted(known)
-    for found in own:
-        yield found or whole or Identity()
+    return [found or whole or Identity() for found in own]
+
+
+def _for_all_scenes(
+    settings: CalibratorSettings, outcomes: Outcomes, name: str, least: float
+) -> list[Map]:
+    """Return one map of a typical value, to medians: rows of any two scenes keep their order.
+
+    A scene where most labels are 0 would else be below all others, whatever its other labels are.
+    """
+    scale, count = outcomes.scales[name], len(outcomes.scenes)
+    label, prediction = outcomes.labels[name], outcomes.predictions[name]
+    known = ~np.isnan(label) & ~np.isnan(prediction)
+    enough = settings.fits and scale.support(label[known]) >= max(least, 1)
+    return [to_medians(prediction[known], label[known], scale) if enough else Identity()] * count

@@ -11,7 +11,7 @@
 
 namespace {
 
-// Numbers that nobody has set yet; large ones are kept from step to step by the allocator.
+// Numbers that nobody has set yet.
 template <class Number>
 std::unique_ptr<Number[]> room(int64_t size) {
   return std::unique_ptr<Number[]>(new Number[std::max<int64_t>(size, 1)]);
@@ -77,9 +77,9 @@ struct Network {
 };
 
 // Does a step and returns 1, or 0 with nothing changed where distinct ids repeat less than repeated
-// times, or where a loss is not finite. by[t] is what each target's losses [t, row] are multiplied
-// by when they are added up.
-int64_t step(const Network* n, const Batch* b, int64_t repeated, const float* by, float* losses) {
+// times, or where a loss is so large that the sum of all might not be finite. by[t] is what each
+// target's losses [t, row] are multiplied by when they are added up.
+int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const float* by, float* losses) {
   const int64_t rows = b->rows, total = rows * n->columns, wide = n->widths[0];
   const auto distinct = room<int32_t>(total), inverse = room<int32_t>(total);
   std::vector<int64_t> counts(n->columns);
@@ -137,9 +137,12 @@ int64_t step(const Network* n, const Batch* b, int64_t repeated, const float* by
   const auto of_logits = room<float>(n->targets * rows);
   cross_entropies(n->targets, rows, columns_of(tower.outs.back(), n->targets).data(),
                   logit_steps.data(), b->labels, b->label_steps, losses, of_logits.get());
+  const float most = std::numeric_limits<float>::max() / float(n->targets * rows);
   int wrong = 0;
-  for (int64_t i = 0; i < n->targets * rows; ++i)
-    wrong |= !(losses[i] <= std::numeric_limits<float>::max());
+  for (int64_t t = 0; t < n->targets; ++t) {
+    const float largest = most / std::max(1.0f, by[t] * float(rows));
+    for (int64_t i = 0; i < rows; ++i) wrong |= !(losses[t * rows + i] <= largest);
+  }
   if (wrong) return 0;
 
   // Backwards.

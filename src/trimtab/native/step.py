@@ -82,7 +82,7 @@ def step(
         What the losses of a target are multiplied by when they are added up.
     repeated
         How often the table rows must repeat, on average; nothing is done where they do less, or
-        where a loss is not finite.
+        where a loss is not finite or nearly so.
     block
         Outputs of the first layer that are computed together.
     """
@@ -121,7 +121,7 @@ def step(
         table_longest=rules.adagrad["longest"] or 0.0,
         table_eps=rules.adagrad["eps"],
     )
-    function = library().step
+    function = library().plain_step
     function.restype = _Long
     done = function(
         ctypes.byref(network),

@@ -1,11 +1,13 @@
 """A plain model's step in one call; every other one is done part by part."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from trimtab.balancing.base import Balancer
+from trimtab.balancing.fixed import FixedWeights
 from trimtab.balancing.objective import Objective
 from trimtab.balancing.reduction import reduce
 from trimtab.batch import Batch
@@ -14,7 +16,12 @@ from trimtab.features.encoder import REPEATED
 from trimtab.features.engines.native import BLOCK
 from trimtab.model import RankingModel
 from trimtab.native.step import Plain, Rules, step
+from trimtab.targets.binary import Binary
 from trimtab.training.adam import FusedAdamW
+from trimtab.trunks.shared_bottom import SharedBottom
+
+_KNOWN = {SharedBottom, FixedWeights, Binary}
+"""What the call computes; a class derived from one of these may do something else."""
 
 AtOnce = Callable[[Batch], dict[str, Tensor]]
 """Does a step and returns each target's loss before it; nothing where it was not done."""
@@ -39,11 +46,11 @@ def at_once(
     binary targets that depend on no other, fixed weights. Python and what it calls are a third of
     such a step; the deeper a model, the less they count.
     """
-    mlp, (tower, *others) = model.trunk.mlp, model.towers.values()
-    bottom = [] if mlp is None else mlp.linears()
-    hidden = [part.linears() for part in tower.hidden.values()]
+    (tower, *others), names = model.towers.values(), list(model.targets)
+    hidden = [mlp.linears() for mlp in tower.hidden.values()]
     groups = [group for task in tower.groups.values() for group in task]
-    names = list(model.targets)
+    made_of = {type(part) for part in (model.trunk, balancer, *model.targets.values())}
+    bottom = cast(SharedBottom, model.trunk).bottom.linears() if made_of == _KNOWN else []
     plain = (
         model.features.plain
         and len(bottom) > 1
@@ -53,7 +60,6 @@ def at_once(
         and not (others or model.own or model.given)
         and model.everywhere
         and (objective.even, objective.denominator) == (True, "rows")
-        and balancer.plain
         and list(balancer.target_weights) == names
         and training.max_gradient_norm is None
     )

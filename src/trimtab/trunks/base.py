@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trimtab.features.inputs import Inputs
-from trimtab.layers import MLP
 from trimtab.registry import Registry
 from trimtab.settings import Settings
 
@@ -24,11 +23,6 @@ class Trunk(nn.Module, ABC):
     """
 
     out_width: int
-
-    @property
-    def mlp(self) -> MLP | None:
-        """The network that is all of it, for every task; None where there is more."""
-        return None
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> dict[str, Float[Tensor, "rows out_width"]]:

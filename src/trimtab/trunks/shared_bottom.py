@@ -56,11 +56,6 @@ class SharedBottom(Trunk):
         self.bottom = MLP(in_width, widths, activation=activation, dropout=dropout, norm=norm)
         self.out_width = self.bottom.out_width
 
-    @property
-    def mlp(self) -> MLP:
-        """All of it."""
-        return self.bottom
-
     def forward(self, inputs: Inputs) -> dict[str, Float[Tensor, "rows out_width"]]:
         """Return the one representation under every task's name."""
         if not len(self.bottom):
