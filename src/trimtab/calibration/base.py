@@ -36,7 +36,8 @@ class CalibratorSettings(Settings, ABC):
     kind: str
     least_positives: PositiveInt = 50
     """Positives (or negatives, where they are fewer; of a quantity labels above 0) that a map of
-    its own needs: a scene with fewer takes that of all scenes, a target with fewer stays as is."""
+    its own needs: a scene with fewer takes that of all scenes, a target with fewer stays as is.
+    Typical values have one map for all scenes, to medians."""
     folds: int = Field(default=5, ge=2)
     """Parts of the valid rows; each is measured with maps that are fitted on the others."""
 
