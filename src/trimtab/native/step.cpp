@@ -11,11 +11,30 @@
 
 namespace {
 
-// Numbers that nobody has set yet.
-template <class Number>
-std::unique_ptr<Number[]> room(int64_t size) {
-  return std::unique_ptr<Number[]>(new Number[std::max<int64_t>(size, 1)]);
-}
+// Numbers that nobody has set yet, kept for the thread's next step: what is given back to the system
+// costs a page fault for every 4 KB when it is asked for again.
+class Room {
+ public:
+  void again() {
+    if (used_ > size_) block_.reset(), block_.reset(new char[size_ = used_ + used_ / 8]);
+    more_.clear();
+    used_ = 0;
+  }
+  template <class Number>
+  Number* of(int64_t count) {
+    const int64_t bytes = (int64_t(sizeof(Number)) * count + 63) / 64 * 64, at = used_;
+    used_ += bytes;
+    if (used_ <= size_) return reinterpret_cast<Number*>(block_.get() + at);
+    more_.emplace_back(new char[bytes + 1]);
+    return reinterpret_cast<Number*>(more_.back().get());
+  }
+
+ private:
+  std::unique_ptr<char[]> block_;
+  std::vector<std::unique_ptr<char[]>> more_;
+  int64_t size_ = 0, used_ = 0;
+};
+thread_local Room room;
 
 // Where each column of a matrix [rows, width] begins.
 std::vector<const float*> columns_of(const float* matrix, int64_t width) {
@@ -29,7 +48,6 @@ struct Chain {
   std::vector<int64_t> widths;
   std::vector<const float*> weights, biases;
   std::vector<float*> of_weights, of_biases, outs;
-  std::vector<std::unique_ptr<float[]>> held;
 
   explicit Chain(int64_t in) : widths{in} {}
 
@@ -37,7 +55,7 @@ struct Chain {
            int64_t rows) {
     widths.push_back(out), weights.push_back(weight), biases.push_back(bias);
     of_weights.push_back(of_weight), of_biases.push_back(of_bias);
-    held.push_back(room<float>(rows * out)), outs.push_back(held.back().get());
+    outs.push_back(room.of<float>(rows * out));
   }
   int64_t count() const { return int64_t(weights.size()); }
   void forward(const float* x, int64_t rows, bool rectify, bool open) {
@@ -79,12 +97,14 @@ struct Network {
 // Does a step and returns 1, or 0 with nothing changed where distinct ids repeat less than repeated
 // times, or where a loss is so large that the sum of all might not be finite. by[t] is what each
 // target's losses [t, row] are multiplied by when they are added up.
-int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const float* by, float* losses) {
+int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const float* by,
+                   float* losses) {
+  room.again();
   const int64_t rows = b->rows, total = rows * n->columns, wide = n->widths[0];
-  const auto distinct = room<int32_t>(total), inverse = room<int32_t>(total);
+  int32_t *const distinct = room.of<int32_t>(total), *const inverse = room.of<int32_t>(total);
   std::vector<int64_t> counts(n->columns);
   const int64_t count =
-      find_distinct(b->wanted, rows, n->columns, distinct.get(), inverse.get(), counts.data());
+      find_distinct(b->wanted, rows, n->columns, distinct, inverse, counts.data());
   if (repeated * count >= total) return 0;
 
   // Sizes of the tensors, and room for their gradients.
@@ -96,47 +116,47 @@ int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const flo
     const int64_t out = l < hidden ? n->widths[l] : 1;
     sizes.push_back(in * out), sizes.push_back(out);
   }
-  const auto slopes_room = room<float>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}));
+  float* const slopes_room = room.of<float>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}));
   std::vector<float*> slopes;
   for (size_t t = 0; t < sizes.size(); ++t)
-    slopes.push_back(t ? slopes.back() + sizes[t - 1] : slopes_room.get());
+    slopes.push_back(t ? slopes.back() + sizes[t - 1] : slopes_room);
 
   // The first layer, the rest of the bottom, the tower with its heads side by side.
   Chain of_numbers(n->numbers), bottom(wide), tower(n->widths[n->bottom - 1]);
-  const auto first_numbers = room<float>(wide * n->numbers);
-  const auto of_first_numbers = room<float>(wide * n->numbers);
+  float* const first_numbers = room.of<float>(wide * n->numbers);
+  float* const of_first_numbers = room.of<float>(wide * n->numbers);
   for (int64_t j = 0; j < wide; ++j)
     std::copy_n(n->weights[0] + j * over_all + over_ids, n->numbers,
-                first_numbers.get() + j * n->numbers);
-  of_numbers.add(wide, first_numbers.get(), n->weights[1], of_first_numbers.get(), slopes[1], rows);
+                first_numbers + j * n->numbers);
+  of_numbers.add(wide, first_numbers, n->weights[1], of_first_numbers, slopes[1], rows);
   for (int64_t l = 1; l < hidden; ++l)
     (l < n->bottom ? bottom : tower)
         .add(n->widths[l], n->weights[2 * l], n->weights[2 * l + 1], slopes[2 * l],
              slopes[2 * l + 1], rows);
   const int64_t last = n->widths[hidden - 1];
-  const auto heads = room<float>(n->targets * (last + 1));
-  float* const head_biases = heads.get() + n->targets * last;
+  float* const heads = room.of<float>(n->targets * (last + 1));
+  float* const head_biases = heads + n->targets * last;
   for (int64_t t = 0; t < n->targets; ++t) {
-    std::copy_n(n->weights[2 * (hidden + t)], last, heads.get() + t * last);
+    std::copy_n(n->weights[2 * (hidden + t)], last, heads + t * last);
     head_biases[t] = *n->weights[2 * (hidden + t) + 1];
   }
-  const auto of_heads = room<float>(n->targets * (last + 1));
-  float* const of_head_biases = of_heads.get() + n->targets * last;
-  tower.add(n->targets, heads.get(), head_biases, of_heads.get(), of_head_biases, rows);
+  float* const of_heads = room.of<float>(n->targets * (last + 1));
+  float* const of_head_biases = of_heads + n->targets * last;
+  tower.add(n->targets, heads, head_biases, of_heads, of_head_biases, rows);
 
   // Forwards.
-  const auto read = room<float>(count * n->width), first = room<float>(rows * wide);
-  const auto products = room<float>(count * std::min(wide, n->block));
-  gather(n->table, n->width, distinct.get(), count, read.get());
+  float *const read = room.of<float>(count * n->width), *const first = room.of<float>(rows * wide);
+  float* const products = room.of<float>(count * std::min(wide, n->block));
+  gather(n->table, n->width, distinct, count, read);
   of_numbers.forward(b->numbers, rows, false, true);
-  project(read.get(), n->width, n->weights[0], over_all, wide, inverse.get(), rows, n->columns,
-          counts.data(), of_numbers.outs[0], std::min(wide, n->block), products.get(), first.get());
-  bottom.forward(first.get(), rows, true, false);
+  project(read, n->width, n->weights[0], over_all, wide, inverse, rows, n->columns,
+          counts.data(), of_numbers.outs[0], std::min(wide, n->block), products, first);
+  bottom.forward(first, rows, true, false);
   tower.forward(bottom.outs.back(), rows, false, true);
   const std::vector<int64_t> logit_steps(n->targets, n->targets);
-  const auto of_logits = room<float>(n->targets * rows);
+  float* const of_logits = room.of<float>(n->targets * rows);
   cross_entropies(n->targets, rows, columns_of(tower.outs.back(), n->targets).data(),
-                  logit_steps.data(), b->labels, b->label_steps, losses, of_logits.get());
+                  logit_steps.data(), b->labels, b->label_steps, losses, of_logits);
   const float most = std::numeric_limits<float>::max() / float(n->targets * rows);
   int wrong = 0;
   for (int64_t t = 0; t < n->targets; ++t) {
@@ -148,33 +168,36 @@ int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const flo
   // Backwards.
   std::vector<const float*> of_targets;
   for (int64_t t = 0; t < n->targets; ++t) {
-    float* slope = of_logits.get() + t * rows;
+    float* slope = of_logits + t * rows;
     for (int64_t i = 0; i < rows; ++i) slope[i] *= by[t];
     of_targets.push_back(slope);
   }
-  const auto of_bottom = room<float>(rows * tower.widths[0]), of_first = room<float>(rows * wide);
-  tower.back(bottom.outs.back(), rows, false, true, of_targets, 1, of_bottom.get());
-  bottom.back(first.get(), rows, true, false, columns_of(of_bottom.get(), tower.widths[0]),
-              tower.widths[0], of_first.get());
-  const auto of_read = room<float>(count * n->width), of_ids = room<float>(wide * over_ids);
-  project_back(read.get(), n->width, n->weights[0], over_all, wide, inverse.get(), rows, n->columns,
-               counts.data(), of_first.get(), of_read.get(), of_ids.get());
-  of_numbers.back(b->numbers, rows, false, true, columns_of(of_first.get(), wide), wide, nullptr);
+  float* const of_bottom = room.of<float>(rows * tower.widths[0]);
+  float* const of_first = room.of<float>(rows * wide);
+  tower.back(bottom.outs.back(), rows, false, true, of_targets, 1, of_bottom);
+  bottom.back(first, rows, true, false, columns_of(of_bottom, tower.widths[0]),
+              tower.widths[0], of_first);
+  float* const of_read = room.of<float>(count * n->width);
+  float* const of_ids = room.of<float>(wide * over_ids);
+  project_back(read, n->width, n->weights[0], over_all, wide, inverse, rows, n->columns,
+               counts.data(), of_first, of_read, of_ids);
+  of_numbers.back(b->numbers, rows, false, true, columns_of(of_first, wide), wide, nullptr);
   for (int64_t j = 0; j < wide; ++j) {
     float* to = slopes[0] + j * over_all;
-    std::copy_n(of_ids.get() + j * over_ids, over_ids, to);
-    std::copy_n(of_first_numbers.get() + j * n->numbers, n->numbers, to + over_ids);
+    std::copy_n(of_ids + j * over_ids, over_ids, to);
+    std::copy_n(of_first_numbers + j * n->numbers, n->numbers, to + over_ids);
   }
   for (int64_t t = 0; t < n->targets; ++t) {
-    std::copy_n(of_heads.get() + t * last, last, slopes[2 * (hidden + t)]);
+    std::copy_n(of_heads + t * last, last, slopes[2 * (hidden + t)]);
     *slopes[2 * (hidden + t) + 1] = of_head_biases[t];
   }
 
   // The update.
   adamw(int64_t(sizes.size()), sizes.data(), n->weights, slopes.data(), n->means, n->squares,
         n->steps, n->rate, n->beta1, n->beta2, n->decay, n->eps);
-  const std::vector<int64_t> places(distinct.get(), distinct.get() + count);
-  adagrad(n->table, n->width, n->table_squares, &n->width, 1, places.data(), count, of_read.get(),
+  int64_t* const places = room.of<int64_t>(count);
+  std::copy_n(distinct, count, places);
+  adagrad(n->table, n->width, n->table_squares, &n->width, 1, places, count, of_read,
           n->table_rate, n->table_decay, n->table_longest, n->table_eps);
   return 1;
 }
