@@ -37,6 +37,20 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """Skip where there is no C++ compiler; fail where it fails."""
+    from trimtab.errors import SettingsError  # Behind the hook, and only where it is asked for.
+    from trimtab.native.compiler import library
+
+    try:
+        library()
+    except SettingsError as error:
+        if "no C++ compiler" not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)

@@ -13,8 +13,7 @@ from trimtab.balancing.fixed import FixedWeights
 from trimtab.config.load import parse
 from trimtab.data.columns import Columns
 from trimtab.data.prepare import prepare
-from trimtab.errors import RunError, SettingsError
-from trimtab.native.compiler import library
+from trimtab.errors import RunError
 from trimtab.targets.binary import Binary
 from trimtab.training.at_once import at_once, in_parts
 from trimtab.training.build import build_state
@@ -29,14 +28,7 @@ TARGETS: dict[str, Any] = {"click": "binary", "like": {"kind": "binary", "weight
 NUMBERS: dict[str, Any] = {"age": "number", "size": {"kind": "number", "scale": "piecewise"}}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def compiler() -> None:
-    try:
-        library()
-    except SettingsError as error:
-        if "no C++ compiler" not in str(error):
-            raise
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("compiler")
 
 
 @pytest.fixture(autouse=True)

@@ -57,7 +57,7 @@ def _maps(settings: CalibratorSettings, outcomes: Outcomes, name: str, least: fl
     """Return the map of each scene: its own, else that of all scenes, else none."""
     scale = outcomes.scales[name]
     label, prediction = outcomes.labels[name], outcomes.predictions[name]
-    known = ~np.isnan(label) & ~np.isnan(prediction)
+    known = outcomes.known(name)
 
     def fitted(rows: Rows) -> Map | None:
         enough = scale.support(label[rows]) >= max(least, 1)
@@ -77,6 +77,6 @@ def _for_all_scenes(
     """
     scale, count = outcomes.scales[name], len(outcomes.scenes)
     label, prediction = outcomes.labels[name], outcomes.predictions[name]
-    known = ~np.isnan(label) & ~np.isnan(prediction)
+    known = outcomes.known(name)
     enough = settings.fits and scale.support(label[known]) >= max(least, 1)
     return [to_medians(prediction[known], label[known], scale) if enough else Identity()] * count

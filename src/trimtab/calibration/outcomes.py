@@ -43,6 +43,10 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.scene)
 
+    def known(self, name: str) -> NDArray[np.bool_]:
+        """Return the rows with a label and a prediction."""
+        return ~np.isnan(self.labels[name]) & ~np.isnan(self.predictions[name])
+
     def take(self, rows: NDArray[np.bool_]) -> "Outcomes":
         """Return some of the rows."""
         return replace(

@@ -16,8 +16,14 @@ namespace {
 class Room {
  public:
   void again() {
-    if (used_ > size_) block_.reset(), block_.reset(new char[size_ = used_ + used_ / 8]);
     more_.clear();
+    if (used_ > size_) {
+      const int64_t wanted = used_ + used_ / 8;
+      size_ = used_ = 0;  // Nothing is there while more is asked for.
+      block_.reset();
+      block_.reset(new char[wanted]);
+      size_ = wanted;
+    }
     used_ = 0;
   }
   template <class Number>
