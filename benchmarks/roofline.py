@@ -7,7 +7,8 @@ and in bytes, those of tables on the different rows of a batch; at the ceiling i
 of both. Ceilings are measured first: products of matrices, large and of the shapes that occur (the
 fastest of them counts: it is what the processor can do, whoever calls it), copies and triads of
 arrays larger than the cache (the faster counts), and rows of 64 bytes at random places of a table
-of the same size, in rising order as in a step.
+of the same size, in rising order as in a step. A batch's rows of the log are at random places too;
+where a core is free they are gathered on it, and count neither as work nor as time.
 
 Parts are timed around the real functions, and the backward pass is divided by the profiler; the
 whole step is timed apart, with nothing in between: part by part, where what is left over is Python
@@ -27,8 +28,10 @@ import torch
 from ceilings import Ceilings, ceilings
 from drawn_rows import LARGE_SHARES, NUMBERS, SMALL_VOCABULARIES, TARGETS, Settings, draw_rows
 from peers.worker import BOTTOM_WIDTHS, EMBEDDING_WIDTH, MODEL, TOWER_WIDTHS, Arrays
-from step_parts import BESIDE, measure
+from step_parts import GATHER, measure
 from training_speed import positive
+
+from trimtab.training.order import a_core_is_free
 
 LEFT = "Python and dispatch (left over)"
 
@@ -126,7 +129,7 @@ def work(arrays: Arrays, distinct: float, measured: dict[str, float]) -> list[Pa
     outputs = 4.0 * rows * TARGETS
     batch = ids + 4.0 * rows * (NUMBERS + TARGETS) + 8.0 * rows
     return [
-        Part(name=BESIDE, traffic={"stream": 2 * batch}),
+        Part(name=GATHER, traffic={"gather": 2 * batch}),
         Part(name="lookup: different rows", traffic={"stream": 2 * ids + 4 * distinct}),
         Part(name="table gather", traffic={"gather": 2 * distinct * row}),
         Part(name="rest of the features", traffic={}),
@@ -163,12 +166,14 @@ def summarise(
         rows.append(
             {"part": part.name, "flops": part.flops, "bytes": moved, "least": least, "spent": spent}
         )
-    whole, inside = measured["whole"], [row for row in rows if row["part"] != BESIDE]
+    beside = {GATHER} if a_core_is_free() else set()
+    whole, inside = measured["whole"], [row for row in rows if row["part"] not in beside]
     left = measured["whole in parts"] - sum(row["spent"] for row in inside)
     rows.append({"part": LEFT, "flops": 0.0, "bytes": 0.0, "least": 0.0, "spent": left})
     least = sum(row["least"] for row in inside)
     return {
         "share": least / whole,
+        "gathered_beside": bool(beside),
         "whole_seconds": whole,
         "in_parts_seconds": measured["whole in parts"],
         "least_seconds": least,
@@ -210,9 +215,10 @@ def print_parts(summary: dict[str, Any]) -> None:
         )
     least = summary["least_seconds"]
     wholes = {"part by part": summary["in_parts_seconds"], "as trained": summary["whole_seconds"]}
+    gather = "without the gather, beside" if summary["gathered_beside"] else "with the gather"
     for how, spent in wholes.items():
         print(
-            f"{f'whole step, {how}, without the gather':<54}{least * 1e3:>8.3f}"
+            f"{f'whole step, {how}, {gather}':<54}{least * 1e3:>8.3f}"
             f"{spent * 1e3:>10.3f}{least / spent:>8.1%}"
         )
     print(f"{summary['rows_per_second']:,.0f} rows/s")

@@ -166,7 +166,7 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     state, some, training = build(few)
     rows = Columns(names=some.names, arrays=mapped)
     order = Order(len(rows), batch_rows, training.seed)
-    waiting = batches(rows, order.buffers(0, WARM_UP + options.steps))
+    waiting = batches(rows, order.buffers(0, WARM_UP + options.steps), take=state.take)
     for _ in range(WARM_UP):
         update(state, next(waiting), training)
     start, trained = time.perf_counter(), 0

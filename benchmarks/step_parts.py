@@ -16,13 +16,13 @@ from trimtab.batch import Batch
 from trimtab.features.inputs import Dense, Inputs, SharedInputs
 from trimtab.training.at_once import in_parts
 from trimtab.training.loop import update
-from trimtab.training.order import Order, batches
+from trimtab.training.order import Order, a_core_is_free, batches
 from trimtab.training.state import State
 
 TABLE_NODES = re.compile(r"Project|Expand|Distinct|Table|Lookup|Gather|Embed", re.IGNORECASE)
 LAYER_NODES = re.compile(r"Addmm|Mm|Linear|Relu|Threshold|TBackward|Accumulate|MLP|Layer|Silu")
 """Names of autograd's nodes that belong to the tables and first layer, and to the other layers."""
-BESIDE = "batch gather (in a thread beside)"
+GATHER = "batch gather"
 
 
 class Clock:
@@ -69,7 +69,7 @@ def measure(arrays: Arrays, steps: int, rounds: int) -> dict[str, Any]:
 
     def go(over: Any, count: int) -> float:
         start = time.perf_counter()
-        for batch in batches(rows, order.buffers(0, count)):
+        for batch in batches(rows, order.buffers(0, count), take=over.take):
             update(over, batch, training)
         return (time.perf_counter() - start) / count
 
@@ -86,8 +86,8 @@ def measure(arrays: Arrays, steps: int, rounds: int) -> dict[str, Any]:
             found[part].append(seconds / steps)
         start = time.perf_counter()
         for index in indices:
-            rows.batch(index)
-        found[BESIDE].append((time.perf_counter() - start) / len(indices))
+            rows.batch(index, state.take, 1 if a_core_is_free() else torch.get_num_threads())
+        found[GATHER].append((time.perf_counter() - start) / len(indices))
     medians = {part: median(values) for part, values in found.items()}
     return medians | counted(state, rows.batch(indices[0]))
 

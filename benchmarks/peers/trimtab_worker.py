@@ -112,9 +112,8 @@ def train(arrays: Arrays) -> float:
 def epoch(state: State, rows: Columns, training: TrainingSettings) -> float:
     """Go over all rows once; return the mean loss of a target."""
     order = Order(len(rows), training.batch_rows, training.seed)
-    losses = [
-        update(state, batch, training) for batch in batches(rows, order.buffers(0, order.steps))
-    ]
+    steps = batches(rows, order.buffers(0, order.steps), take=state.take)
+    losses = [update(state, batch, training) for batch in steps]
     return float(np.mean([float(loss) for step in losses for loss in step.values()]))
 
 

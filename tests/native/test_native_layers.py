@@ -26,7 +26,7 @@ def one_by_one(
     return [head(x) for head in heads] if heads else [x]
 
 
-WIDTHS = [(64, 32, 16), (16, 32), (100, 50, 7), (1, 1), (3, 130, 65, 20), (17, 48)]
+WIDTHS = [(64, 32, 16), (16, 32), (100, 50, 7), (1, 1), (3, 130, 65, 20), (17, 48), (8, 17, 5)]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 15, 128, 1100])

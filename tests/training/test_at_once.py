@@ -170,6 +170,21 @@ def test_ids_that_hardly_repeat_are_left_to_the_parts() -> None:
     assert all(loss.isfinite() for loss in losses.values())
 
 
+def test_it_goes_on_from_what_is_restored() -> None:
+    (once, rows, training), (parts, _, _) = start({}), start({})
+    parts.at_once = in_parts
+    some = [rows.batch(np.arange(step * ROWS, (step + 1) * ROWS)) for step in range(STEPS)]
+    update(once, some[0], training)
+    kept = {name: tensor.clone() for name, tensor in once.tensors().items()}
+    facts = once.facts()
+    update(once, some[1], training)
+    for state in (once, parts):
+        state.restore({name: tensor.clone() for name, tensor in kept.items()}, facts)
+        update(state, some[2], training)
+    found, wanted = once.tensors(), parts.tensors()
+    assert {name for name in wanted if not torch.equal(found[name], wanted[name])} == set()
+
+
 def test_row_weights_are_left_to_the_parts() -> None:
     targets = TARGETS | {"click": {"kind": "binary", "row_weight": "weight"}}
     state, rows, training = start({"targets": targets})

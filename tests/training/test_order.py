@@ -1,12 +1,17 @@
 """The order of training rows: all of them once an epoch, well mixed, the same after a resume."""
 
+import threading
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from trimtab.data.columns import Columns, Names
-from trimtab.training.order import BLOCKS, Order, batches, room
+from trimtab.data.columns import Columns, Matrices, Names, take
+from trimtab.training import order as module
+from trimtab.training.order import BLOCKS, Index, Order, batches, room
 
 
 def epoch(order: Order, number: int = 0) -> list[list[int]]:
@@ -105,8 +110,12 @@ def columns(rows: int) -> Columns:
     )
 
 
+@pytest.mark.parametrize("free", [False, True])
 @pytest.mark.parametrize("buffer_rows", [None, 10, 100, 250, 1000])
-def test_batches_from_a_buffer_are_those_rows(buffer_rows: int | None) -> None:
+def test_batches_from_a_buffer_are_those_rows(
+    buffer_rows: int | None, free: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "a_core_is_free", lambda: free)
     rows = columns(333)
     order = Order(333, 20, 1, buffer_rows=buffer_rows)
     found = list(batches(rows, order.buffers(5, 40)))
@@ -119,6 +128,22 @@ def test_batches_from_a_buffer_are_those_rows(buffer_rows: int | None) -> None:
         for name in ("l", "m"):
             assert batch.lists[name].values.tolist() == wanted.lists[name].values.tolist()
             assert batch.lists[name].lengths.tolist() == wanted.lists[name].lengths.tolist()
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_batches_are_gathered_beside_where_a_core_is_free(
+    free: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "a_core_is_free", lambda: free)
+    torch.set_num_threads(2)
+    by = []
+
+    def told(matrices: Matrices, index: Index, threads: int) -> list[Tensor]:
+        by.append((threading.current_thread() is threading.main_thread(), threads))
+        return take(matrices, index, threads)
+
+    list(batches(columns(333), Order(333, 20, 1).buffers(0, 17), take=told))
+    assert set(by) == {(not free, 1 if free else 2)}
 
 
 def test_a_buffer_holds_no_more_than_its_rows() -> None:

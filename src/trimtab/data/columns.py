@@ -1,18 +1,27 @@
 """Encoded rows as flat columns, and batches gathered from them by one index."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from trimtab.batch import Batch, Ids
 
 Spans = Sequence[tuple[int, int]]
 """Rows from one number up to another, of a log."""
+Matrices = Sequence[NDArray[np.generic]]
+Take = Callable[[Matrices, NDArray[np.int64], int], list[Tensor]]
+"""Copies rows by their numbers from several matrices, with so many threads."""
+
+
+def take(matrices: Matrices, index: NDArray[np.int64], threads: int) -> list[Tensor]:
+    """Copy rows by NumPy, which has one thread."""
+    return [torch.from_numpy(np.take(matrix, index, axis=0)) for matrix in matrices]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +54,10 @@ class Columns:
     def __len__(self) -> int:
         return len(self.arrays["scene"])
 
-    def batch(self, index: NDArray[np.int64]) -> Batch:
+    def batch(self, index: NDArray[np.int64], take: Take = take, threads: int = 1) -> Batch:
         """Gather the rows of ``index``, in its order."""
-        ids, numbers, labels, weights, scene = (
-            torch.from_numpy(np.take(self.arrays[name], index, axis=0))
-            for name in ("ids", "numbers", "labels", "weights", "scene")
-        )
+        matrices = [self.arrays[n] for n in ("ids", "numbers", "labels", "weights", "scene")]
+        ids, numbers, labels, weights, scene = take(matrices, index, threads)
         return Batch(
             ids=ids,
             lists={name: self._lists(i, index) for i, name in enumerate(self.names.lists)},

@@ -7,3 +7,6 @@ constexpr int64_t LANES = 16;
 
 inline Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
 inline void store(float* to, Lanes lanes) { *reinterpret_cast<Lanes*>(to) = lanes; }
+
+inline Lanes rectified(Lanes x) { return x < Lanes{} ? Lanes{} : x; }
+inline float rectified(float x) { return x < 0 ? 0 : x; }

@@ -13,8 +13,6 @@ namespace {
 
 constexpr int64_t BLOCK = 128, PARTS = 8;
 
-Lanes rectified(Lanes x) { return x < Lanes{} ? Lanes{} : x; }
-float rectified(float x) { return x < 0 ? 0 : x; }
 Lanes where_active(Lanes out, Lanes gradient) { return out <= Lanes{} ? Lanes{} : gradient; }
 
 int64_t padded(int64_t width) { return (width + LANES - 1) / LANES * LANES; }
@@ -76,6 +74,7 @@ void strip(Matrix a, Matrix b, const Ends& ends, int64_t column, float* c, int64
   int64_t i = 0;
   for (; i + ROWS <= rows; i += ROWS)
     tile<ROWS, WIDE, RECTIFY>(a, b, ends, i, column, c, step, inner);
+  for (; i + 4 <= rows; i += 4) tile<4, WIDE, RECTIFY>(a, b, ends, i, column, c, step, inner);
   for (; i < rows; ++i) tile<1, WIDE, RECTIFY>(a, b, ends, i, column, c, step, inner);
 }
 
@@ -118,6 +117,8 @@ void strip_across(Matrix a, Matrix b, float* c, int64_t step, int64_t rows, int6
   int64_t k = 0;
   for (; k + COUNT <= inner; k += COUNT)
     tile_across<COUNT, WIDE, RECTIFY>({a.at + k, a.step}, b, c + k * step, step, rows);
+  for (; k + 4 <= inner; k += 4)
+    tile_across<4, WIDE, RECTIFY>({a.at + k, a.step}, b, c + k * step, step, rows);
   for (; k < inner; ++k)
     tile_across<1, WIDE, RECTIFY>({a.at + k, a.step}, b, c + k * step, step, rows);
 }
@@ -141,10 +142,10 @@ void copy_rows(const float* from, int64_t from_step, float* to, int64_t to_step,
 }
 
 // c += the sum of the rows of a.
-void add_rows(const float* a, int64_t rows, int64_t width, float* c) {
+void add_rows(Matrix a, int64_t rows, int64_t width, float* c) {
   for (int64_t j = 0; j < width; j += LANES) {
     Lanes sum = load(c + j);
-    for (int64_t i = 0; i < rows; ++i) sum += load(a + i * width + j);
+    for (int64_t i = 0; i < rows; ++i) sum += load(a.at + i * a.step + j);
     store(c + j, sum);
   }
 }
@@ -227,6 +228,10 @@ void layers_back(const float* x, int64_t rows, int64_t experts, int64_t count,
   bool side_by_side = true;
   for (int64_t j = 0; j < experts * widths[count]; ++j)
     side_by_side &= columns[j] == columns[0] + j && steps[j] == steps[0];
+  // Whether the gradient of a layer's weights is added up as [in, out], where fewer lanes are empty.
+  const auto turned = [&](int64_t l) {
+    return 2 * widths[l] <= LANES && widths[l + 1] >= LANES && (l || !rectify);
+  };
   const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
 #pragma omp parallel
   {
@@ -239,9 +244,12 @@ void layers_back(const float* x, int64_t rows, int64_t experts, int64_t count,
         float* sum = sums.data() + (part + 1) * size;
         for (int64_t e = experts; e-- > 0;) {
           float *gradient = one.data(), *next = other.data();
-          std::fill_n(gradient, some * wide, 0.0f);
+          Matrix by = {gradient, wide};
+          const bool as_it_is = open && side_by_side && wide == last;
+          if (as_it_is) by = {columns[e * last] + first * steps[0], steps[0]};
+          else std::fill_n(gradient, some * wide, 0.0f);
           const float* out = outs[count - 1] + (first * experts + e) * last;
-          for (int64_t i = 0; i < some && side_by_side; ++i) {
+          for (int64_t i = 0; i < some && side_by_side && !as_it_is; ++i) {
             const float* from = columns[e * last] + (first + i) * steps[0];
             for (int64_t j = 0; j < last; ++j)
               gradient[i * wide + j] = open || !(out[i * experts * last + j] <= 0) ? from[j] : 0;
@@ -259,12 +267,13 @@ void layers_back(const float* x, int64_t rows, int64_t experts, int64_t count,
               copy_rows(from.at, from.step, inputs.data(), wide_in, some, in);
               from = {inputs.data(), wide_in};
             }
-            const Matrix by = {gradient, wide_out};
-            if (rectify && !l)
+            if (turned(l))
+              multiply_across<false>(from, by, sum, wide_out, some, in, wide_out);
+            else if (rectify && !l)
               multiply_across<true>(by, from, sum, wide_in, some, widths[l + 1], wide_in);
             else
               multiply_across<false>(by, from, sum, wide_in, some, widths[l + 1], wide_in);
-            add_rows(gradient, some, wide_out, sum + widths[l + 1] * wide_in);
+            add_rows(by, some, wide_out, sum + widths[l + 1] * wide_in);
             if (!l && !of_x) continue;
             const int64_t at = l * experts + e;
             const Matrix weight = {wider[at].empty() ? weights[at] : wider[at].data(), wide_in};
@@ -278,6 +287,7 @@ void layers_back(const float* x, int64_t rows, int64_t experts, int64_t count,
             else
               multiply<false>(by, weight, Gradient(), to, step, some, widths[l + 1], wide_in);
             if (!l && inside) copy_rows(next, wide_in, whole, experts * in, some, in);
+            by = {next, wide_in};
             std::swap(gradient, next);
           }
         }
@@ -287,13 +297,14 @@ void layers_back(const float* x, int64_t rows, int64_t experts, int64_t count,
   for (int64_t order = 0; order < experts * count; ++order) {
     const int64_t e = order / count, l = order % count, at = l * experts + e;
     const int64_t in = widths[l], out = widths[l + 1], wide = padded(in);
+    const int64_t down = turned(l) ? 1 : wide, right = turned(l) ? padded(out) : 1;
     for (int64_t j = 0; j < out; ++j) {
       float* to = of_weights[at] + j * in;
-      std::copy_n(sum + j * wide, in, to);
+      for (int64_t k = 0; k < in; ++k) to[k] = sum[j * down + k * right];
       float& bias = of_biases[at][j] = sum[out * wide + j];
       for (int64_t part = 1; part < PARTS; ++part) {
         const float* more = sum + part * size;
-        for (int64_t k = 0; k < in; ++k) to[k] += more[j * wide + k];
+        for (int64_t k = 0; k < in; ++k) to[k] += more[j * down + k * right];
         bias += more[out * wide + j];
       }
     }

@@ -1,8 +1,12 @@
 // A whole training step of a plain model: the loops of the other files, one after the other, with
 // nothing between them for which a thread could fall asleep. To the last bit what they give alone.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
+#include <new>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -12,16 +16,21 @@
 namespace {
 
 // Numbers that nobody has set yet, kept for the thread's next step: what is given back to the system
-// costs a page fault for every 4 KB when it is asked for again.
+// costs a page fault for every 4 KB when it is asked for again. They lie in huge pages where there
+// are such: rows of products are read at random places, and a place is found faster in a huge page.
 class Room {
  public:
   void again() {
     more_.clear();
     if (used_ > size_) {
-      const int64_t wanted = used_ + used_ / 8;
+      const int64_t wanted = (used_ + used_ / 8 + HUGE - 1) / HUGE * HUGE;
       size_ = used_ = 0;  // Nothing is there while more is asked for.
       block_.reset();
-      block_.reset(new char[wanted]);
+      block_.reset(static_cast<char*>(std::aligned_alloc(HUGE, wanted)));
+      if (!block_) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+      madvise(block_.get(), wanted, MADV_HUGEPAGE);
+#endif
       size_ = wanted;
     }
     used_ = 0;
@@ -36,7 +45,11 @@ class Room {
   }
 
  private:
-  std::unique_ptr<char[]> block_;
+  static constexpr int64_t HUGE = 2 << 20;
+  struct Free {
+    void operator()(char* block) const { std::free(block); }
+  };
+  std::unique_ptr<char, Free> block_;
   std::vector<std::unique_ptr<char[]>> more_;
   int64_t size_ = 0, used_ = 0;
 };
@@ -58,14 +71,13 @@ struct Chain {
   explicit Chain(int64_t in) : widths{in} {}
 
   void add(int64_t out, const float* weight, const float* bias, float* of_weight, float* of_bias,
-           int64_t rows) {
+           float* to) {
     widths.push_back(out), weights.push_back(weight), biases.push_back(bias);
-    of_weights.push_back(of_weight), of_biases.push_back(of_bias);
-    outs.push_back(room.of<float>(rows * out));
+    of_weights.push_back(of_weight), of_biases.push_back(of_bias), outs.push_back(to);
   }
   int64_t count() const { return int64_t(weights.size()); }
-  void forward(const float* x, int64_t rows, bool rectify, bool open) {
-    layers(x, rows, 1, count(), widths.data(), weights.data(), biases.data(), rectify, open,
+  void forward(const float* x, int64_t rows, bool open) {
+    layers(x, rows, 1, count(), widths.data(), weights.data(), biases.data(), false, open,
            outs.data());
   }
   void back(const float* x, int64_t rows, bool rectify, bool open,
@@ -82,7 +94,7 @@ extern "C" {
 
 struct Batch {
   int64_t rows;
-  const int32_t* wanted;  // [rows, columns]
+  const int32_t* wanted;  // [rows, columns], each column counted within its own table
   const float* numbers;   // [rows, numbers]
   const float* const* labels;
   const int64_t* label_steps;
@@ -95,22 +107,22 @@ struct Network {
   const int64_t* widths;                                    // Of the outputs of these layers.
   int64_t block;                                            // As in project.
   float *const *weights, *const *means, *const *squares, *const *steps;
+  const int32_t* offsets;       // Of each column's table within the one that holds them all.
+  const float* target_weights;  // What each target's loss, a mean over rows, is multiplied by.
   float *table, *table_squares;
   double rate, beta1, beta2, decay, eps;
   float table_rate, table_decay, table_longest, table_eps;
 };
 
 // Does a step and returns 1, or 0 with nothing changed where distinct ids repeat less than repeated
-// times, or where a loss is so large that the sum of all might not be finite. by[t] is what each
-// target's losses [t, row] are multiplied by when they are added up.
-int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const float* by,
-                   float* losses) {
+// times, or where a loss [target, row] is so large that the sum of all might not be finite.
+int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, float* losses) {
   room.again();
   const int64_t rows = b->rows, total = rows * n->columns, wide = n->widths[0];
   int32_t *const distinct = room.of<int32_t>(total), *const inverse = room.of<int32_t>(total);
   std::vector<int64_t> counts(n->columns);
   const int64_t count =
-      find_distinct(b->wanted, rows, n->columns, distinct, inverse, counts.data());
+      find_distinct(b->wanted, rows, n->columns, n->offsets, distinct, inverse, counts.data());
   if (repeated * count >= total) return 0;
 
   // Sizes of the tensors, and room for their gradients.
@@ -129,16 +141,17 @@ int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const flo
 
   // The first layer, the rest of the bottom, the tower with its heads side by side.
   Chain of_numbers(n->numbers), bottom(wide), tower(n->widths[n->bottom - 1]);
+  float* const first = room.of<float>(rows * wide);  // The numbers' part, then with the ids'.
   float* const first_numbers = room.of<float>(wide * n->numbers);
   float* const of_first_numbers = room.of<float>(wide * n->numbers);
   for (int64_t j = 0; j < wide; ++j)
     std::copy_n(n->weights[0] + j * over_all + over_ids, n->numbers,
                 first_numbers + j * n->numbers);
-  of_numbers.add(wide, first_numbers, n->weights[1], of_first_numbers, slopes[1], rows);
+  of_numbers.add(wide, first_numbers, n->weights[1], of_first_numbers, slopes[1], first);
   for (int64_t l = 1; l < hidden; ++l)
     (l < n->bottom ? bottom : tower)
         .add(n->widths[l], n->weights[2 * l], n->weights[2 * l + 1], slopes[2 * l],
-             slopes[2 * l + 1], rows);
+             slopes[2 * l + 1], room.of<float>(rows * n->widths[l]));
   const int64_t last = n->widths[hidden - 1];
   float* const heads = room.of<float>(n->targets * (last + 1));
   float* const head_biases = heads + n->targets * last;
@@ -148,17 +161,18 @@ int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const flo
   }
   float* const of_heads = room.of<float>(n->targets * (last + 1));
   float* const of_head_biases = of_heads + n->targets * last;
-  tower.add(n->targets, heads, head_biases, of_heads, of_head_biases, rows);
+  tower.add(n->targets, heads, head_biases, of_heads, of_head_biases,
+            room.of<float>(rows * n->targets));
 
   // Forwards.
-  float *const read = room.of<float>(count * n->width), *const first = room.of<float>(rows * wide);
+  float* const read = room.of<float>(count * n->width);
   float* const products = room.of<float>(count * std::min(wide, n->block));
   gather(n->table, n->width, distinct, count, read);
-  of_numbers.forward(b->numbers, rows, false, true);
+  of_numbers.forward(b->numbers, rows, true);
   project(read, n->width, n->weights[0], over_all, wide, inverse, rows, n->columns,
-          counts.data(), of_numbers.outs[0], std::min(wide, n->block), products, first);
-  bottom.forward(first, rows, true, false);
-  tower.forward(bottom.outs.back(), rows, false, true);
+          counts.data(), first, std::min(wide, n->block), products, true, first);
+  bottom.forward(first, rows, false);
+  tower.forward(bottom.outs.back(), rows, true);
   const std::vector<int64_t> logit_steps(n->targets, n->targets);
   float* const of_logits = room.of<float>(n->targets * rows);
   cross_entropies(n->targets, rows, columns_of(tower.outs.back(), n->targets).data(),
@@ -166,7 +180,7 @@ int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const flo
   const float most = std::numeric_limits<float>::max() / float(n->targets * rows);
   int wrong = 0;
   for (int64_t t = 0; t < n->targets; ++t) {
-    const float largest = most / std::max(1.0f, by[t] * float(rows));
+    const float largest = most / std::max(1.0f, n->target_weights[t]);
     for (int64_t i = 0; i < rows; ++i) wrong |= !(losses[t * rows + i] <= largest);
   }
   if (wrong) return 0;
@@ -175,7 +189,8 @@ int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, const flo
   std::vector<const float*> of_targets;
   for (int64_t t = 0; t < n->targets; ++t) {
     float* slope = of_logits + t * rows;
-    for (int64_t i = 0; i < rows; ++i) slope[i] *= by[t];
+    const float by = n->target_weights[t] / float(rows);
+    for (int64_t i = 0; i < rows; ++i) slope[i] *= by;
     of_targets.push_back(slope);
   }
   float* const of_bottom = room.of<float>(rows * tower.widths[0]);

@@ -21,16 +21,22 @@ class Plain:
 
     Attributes
     ----------
+    offsets
+        Of each column's table within the one that holds them all.
     bottom
         The first layer, over the embeddings of the ids and then the numbers, and more behind it.
     tower
         At least one.
+    target_weights
+        What a target's loss, a mean over rows, is multiplied by.
     """
 
     table: Float[Tensor, "rows width"]
+    offsets: Int[Tensor, " columns"]
     bottom: Sequence[nn.Linear]
     tower: Sequence[nn.Linear]
     heads: Sequence[nn.Linear]
+    target_weights: Float[Tensor, " targets"]
 
     @property
     def dense(self) -> list[Tensor]:
@@ -59,78 +65,82 @@ class Rules:
     adagrad: Mapping[str, Any]
 
 
-def step(
-    plain: Plain,
-    rules: Rules,
-    *,
-    wanted: Int[Tensor, "rows columns"],
-    numbers: Float[Tensor, "rows numbers"],
-    labels: Sequence[Float[Tensor, " rows"]],
-    by: Float[Tensor, " targets"],
-    repeated: int,
-    block: int,
-) -> Float[Tensor, "targets rows"] | None:
-    """Do a step; return each row's losses before it, or None where nothing was done.
+class Network:
+    """A plain model and its optimisers as C++ reads them, found once for many steps.
 
-    To the last bit what the same layers, losses and updates of this folder give one by one.
+    They are held here, and must stay where they lie: what is set is to be set in place.
 
     Parameters
     ----------
-    wanted
-        Table rows, each column's of its own table.
-    by
-        What the losses of a target are multiplied by when they are added up.
     repeated
-        How often the table rows must repeat, on average; nothing is done where they do less, or
-        where a loss is not finite or nearly so.
+        How often table rows must repeat in a batch, on average, for a step to be done.
     block
         Outputs of the first layer that are computed together.
     """
-    wanted, numbers, dense = wanted.contiguous(), numbers.contiguous(), plain.dense
-    layers = (*plain.bottom, *plain.tower)
-    losses = numbers.new_empty(len(labels), len(wanted))
-    batch = _Batch(
-        rows=len(wanted),
-        wanted=ids_at(wanted),
-        numbers=float_at(numbers),
-        labels=floats_at(labels),
-        label_steps=longs([label.stride(0) for label in labels]),
-    )
-    network = _Network(
-        columns=wanted.shape[1],
-        width=plain.table.shape[1],
-        numbers=numbers.shape[1],
-        bottom=len(plain.bottom),
-        tower=len(plain.tower),
-        targets=len(plain.heads),
-        widths=longs([layer.out_features for layer in layers]),
-        block=block,
-        weights=floats_at(dense),
-        means=floats_at([state["exp_avg"] for state in rules.states]),
-        squares=floats_at([state["exp_avg_sq"] for state in rules.states]),
-        steps=floats_at([state["step"] for state in rules.states]),
-        table=float_at(plain.table),
-        table_squares=float_at(rules.squares),
-        rate=rules.adam["lr"],
-        beta1=rules.adam["betas"][0],
-        beta2=rules.adam["betas"][1],
-        decay=rules.adam["weight_decay"],
-        eps=rules.adam["eps"],
-        table_rate=rules.adagrad["lr"],
-        table_decay=rules.adagrad["weight_decay"],
-        table_longest=rules.adagrad["longest"] or 0.0,
-        table_eps=rules.adagrad["eps"],
-    )
-    function = library().plain_step
-    function.restype = _Long
-    done = function(
-        ctypes.byref(network),
-        ctypes.byref(batch),
-        _Long(repeated),
-        float_at(by),
-        float_at(losses),
-    )
-    return losses if done else None
+
+    def __init__(self, plain: Plain, rules: Rules, *, repeated: int, block: int) -> None:
+        dense, layers = plain.dense, (*plain.bottom, *plain.tower)
+        self._held = (plain, rules)
+        self._repeated = _Long(repeated)
+        self._step = library().plain_step
+        self._step.restype = _Long
+        self._struct = _Network(
+            columns=len(plain.offsets),
+            width=plain.table.shape[1],
+            numbers=plain.bottom[0].in_features - len(plain.offsets) * plain.table.shape[1],
+            bottom=len(plain.bottom),
+            tower=len(plain.tower),
+            targets=len(plain.heads),
+            widths=longs([layer.out_features for layer in layers]),
+            block=block,
+            weights=floats_at(dense),
+            means=floats_at([state["exp_avg"] for state in rules.states]),
+            squares=floats_at([state["exp_avg_sq"] for state in rules.states]),
+            steps=floats_at([state["step"] for state in rules.states]),
+            offsets=ids_at(plain.offsets),
+            target_weights=float_at(plain.target_weights),
+            table=float_at(plain.table),
+            table_squares=float_at(rules.squares),
+            rate=rules.adam["lr"],
+            beta1=rules.adam["betas"][0],
+            beta2=rules.adam["betas"][1],
+            decay=rules.adam["weight_decay"],
+            eps=rules.adam["eps"],
+            table_rate=rules.adagrad["lr"],
+            table_decay=rules.adagrad["weight_decay"],
+            table_longest=rules.adagrad["longest"] or 0.0,
+            table_eps=rules.adagrad["eps"],
+        )
+
+    def step(
+        self,
+        wanted: Int[Tensor, "rows columns"],
+        numbers: Float[Tensor, "rows numbers"],
+        labels: Sequence[Float[Tensor, " rows"]],
+    ) -> Float[Tensor, "targets rows"] | None:
+        """Do a step; return each row's losses before it, or None where nothing was done.
+
+        That is where table rows repeat less than asked, or a loss is not finite or nearly so.
+        Else it is to the last bit what the layers, losses and updates of this folder give one by
+        one.
+
+        Parameters
+        ----------
+        wanted
+            Table rows, each column's of its own table, counted within it.
+        """
+        wanted, numbers = wanted.contiguous(), numbers.contiguous()
+        losses = numbers.new_empty(len(labels), len(wanted))
+        batch = _Batch(
+            rows=len(wanted),
+            wanted=ids_at(wanted),
+            numbers=float_at(numbers),
+            labels=floats_at(labels),
+            label_steps=longs([label.stride(0) for label in labels]),
+        )
+        network = ctypes.byref(self._struct)
+        done = self._step(network, ctypes.byref(batch), self._repeated, float_at(losses))
+        return losses if done else None
 
 
 class _Batch(ctypes.Structure):
@@ -153,7 +163,7 @@ class _Network(ctypes.Structure):
         ("widths", _Longs),
         ("block", _Long),
         *((n, _Places) for n in ("weights", "means", "squares", "steps")),
-        *((n, _Place) for n in ("table", "table_squares")),
+        *((n, _Place) for n in ("offsets", "target_weights", "table", "table_squares")),
         *((n, ctypes.c_double) for n in ("rate", "beta1", "beta2", "decay", "eps")),
         *((f"table_{n}", ctypes.c_float) for n in ("rate", "decay", "longest", "eps")),
     )

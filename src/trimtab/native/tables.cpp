@@ -50,6 +50,8 @@ void strip(const float* a, int64_t a_step, const float* b, int64_t b_step, float
   int64_t i = 0;
   for (; i + ROWS <= rows; i += ROWS)
     tile<ROWS, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner);
+  for (; i + 4 <= rows; i += 4)
+    tile<4, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner);
   for (; i < rows; ++i)
     tile<1, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner);
 }
@@ -113,10 +115,11 @@ float squared(const float* a, float scale, const float* b, float decay, int64_t 
 extern "C" {
 
 // The different values of each column of wanted [rows, columns], in the order of first sight:
-// distinct (the columns' one after the other), how many of each, and inverse [columns, rows], the
-// place in distinct of each wanted value. Returns how many there are.
-int64_t find_distinct(const int32_t* wanted, int64_t rows, int64_t columns, int32_t* distinct,
-                      int32_t* inverse, int64_t* counts) {
+// distinct (the columns' one after the other, each raised by its column's offset, where offsets is
+// not null), how many of each, and inverse [columns, rows], the place in distinct of each wanted
+// value. Returns how many there are.
+int64_t find_distinct(const int32_t* wanted, int64_t rows, int64_t columns, const int32_t* offsets,
+                      int32_t* distinct, int32_t* inverse, int64_t* counts) {
   int bits = 4;
   while ((int64_t{1} << bits) < 2 * rows) ++bits;
   const int64_t slots = int64_t{1} << bits;
@@ -151,7 +154,8 @@ int64_t find_distinct(const int32_t* wanted, int64_t rows, int64_t columns, int3
     for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
 #pragma omp for schedule(static)
     for (int64_t c = 0; c < columns; ++c) {
-      std::copy_n(found.get() + c * rows, counts[c], distinct + starts[c]);
+      const int32_t offset = offsets ? offsets[c] : 0, *mine = found.get() + c * rows;
+      for (int64_t i = 0; i < counts[c]; ++i) distinct[starts[c] + i] = mine[i] + offset;
       for (int64_t r = 0; r < rows; ++r) inverse[c * rows + r] += int32_t(starts[c]);
     }
   }
@@ -224,11 +228,11 @@ void pool_back(const float* gradient, int64_t width, const int32_t* inverse, int
 }
 
 // out[r] = start[r] + sum_c weight[:, c] @ distinct[inverse[c, r]], with weight [wide, columns * width],
-// block outputs at a time, whose products [distinct, block] stay in the cache.
+// block outputs at a time, whose products [distinct, block] stay in the cache; rectified or not.
 void project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
              int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
              const int64_t* counts, const float* start, int64_t block, float* products,
-             float* out) {
+             int64_t rectify, float* out) {
   std::vector<int64_t> starts(columns + 1);
   for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
 #pragma omp parallel
@@ -257,12 +261,14 @@ void project(const float* distinct, int64_t width, const float* weight, int64_t 
             a += load(from), b += load(from + LANES);
             d += load(from + 2 * LANES), e += load(from + 3 * LANES);
           }
+          if (rectify) a = rectified(a), b = rectified(b), d = rectified(d), e = rectified(e);
           store(to + k, a), store(to + k + LANES, b);
           store(to + k + 2 * LANES, d), store(to + k + 3 * LANES, e);
         }
         if (k < some) std::copy(before + k, before + some, to + k);
         for (int64_t c = 0; k < some && c < columns; ++c)
           add(to + k, products + inverse[c * rows + r] * some + k, some - k);
+        for (; rectify && k < some; ++k) to[k] = rectified(to[k]);
       }
     }
   }

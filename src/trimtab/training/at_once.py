@@ -1,5 +1,6 @@
 """A plain model's step in one call; every other one is done part by part."""
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -15,7 +16,7 @@ from trimtab.config.training import TrainingSettings
 from trimtab.features.encoder import REPEATED
 from trimtab.features.engines.native import BLOCK
 from trimtab.model import RankingModel
-from trimtab.native.step import Plain, Rules, step
+from trimtab.native.step import Network, Plain, Rules
 from trimtab.targets.binary import Binary
 from trimtab.training.adam import FusedAdamW
 from trimtab.trunks.shared_bottom import SharedBottom
@@ -79,29 +80,39 @@ class _PlainStep:
     ) -> None:
         self.model = model
         self.adam, self.adagrad = optimizers
-        self.weights = torch.tensor(list(balancer.target_weights.values()))
-        table = model.features.tables.weight
-        self.plain = Plain(table=table, bottom=bottom, tower=tower, heads=heads)
+        self.plain = Plain(
+            table=model.features.tables.weight,
+            offsets=model.features.offsets,
+            bottom=bottom,
+            tower=tower,
+            heads=heads,
+            target_weights=torch.tensor(list(balancer.target_weights.values())),
+        )
+        self.states: list[dict[str, Tensor]] = [{}, {}]
+        self.network: Network
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        targets, table = self.model.targets, self.plain.table
+        targets = self.model.targets
         if batch.weights or not self.model.training:
             return {}
-        losses = step(
-            self.plain,
-            Rules(
-                states=[self.adam.started(weight) for weight in self.plain.dense],
-                squares=self.adagrad.state[table]["sum"],
-                adam=self.adam.param_groups[0],
-                adagrad=self.adagrad.param_groups[0],
-            ),
-            wanted=batch.ids + self.model.features.offsets,
-            numbers=self.model.features.pieces(batch.numbers),
-            labels=[target.label(batch.labels) for target in targets.values()],
-            by=self.weights / max(len(batch), 1),
-            repeated=REPEATED,
-            block=BLOCK,
-        )
+        numbers = self.model.features.pieces(batch.numbers)
+        labels = [target.label(batch.labels) for target in targets.values()]
+        losses = self._network().step(batch.ids, numbers, labels)
         if losses is None:
             return {}
         return dict(zip(targets, reduce(losses, None, None, "rows").unbind(), strict=True))
+
+    def _network(self) -> Network:
+        """Return what is changed by a step, found anew where a checkpoint was read since."""
+        plain = self.plain
+        states = [self.adam.started(plain.dense[0]), self.adagrad.state[plain.table]]
+        if not all(map(operator.is_, states, self.states)):
+            rules = Rules(
+                states=[self.adam.started(weight) for weight in plain.dense],
+                squares=self.adagrad.state[plain.table]["sum"],
+                adam=self.adam.param_groups[0],
+                adagrad=self.adagrad.param_groups[0],
+            )
+            self.states = states
+            self.network = Network(plain, rules, repeated=REPEATED, block=BLOCK)
+        return self.network

@@ -51,7 +51,7 @@ def train(
     started = time.perf_counter() - state.seconds
     total: dict[str, Tensor] = {}
     pinned = device.type == "cuda"
-    for batch in batches(rows, order.buffers(state.step, last), pinned=pinned):
+    for batch in batches(rows, order.buffers(state.step, last), take=state.take, pinned=pinned):
         if state.stale >= settings.patience:
             break
         renew(state, order, settings)

@@ -1,14 +1,17 @@
 """The order in which training rows are visited, and batches gathered ahead of their use."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from trimtab.batch import Batch
-from trimtab.data.columns import Columns, Spans
+from trimtab.data.columns import Columns, Spans, Take, take
 
 BLOCKS = 256
 """Blocks of consecutive rows that a buffer mixes."""
@@ -103,35 +106,48 @@ def room(columns: Columns, memory: int | None) -> int | None:
     return max(int(memory * BUFFER * len(columns) / max(size, 1)), 1)
 
 
-def batches(
-    columns: Columns, buffers: Iterator[Buffer], *, pinned: bool = False
-) -> Iterator[Batch]:
-    """Gather batches, the next few (and their buffer) while the caller works on these.
+def a_core_is_free() -> bool:
+    """Say whether a step leaves one of the processor's cores alone."""
+    return torch.get_num_threads() < (os.cpu_count() or 1)
 
+
+def batches(
+    columns: Columns, buffers: Iterator[Buffer], *, take: Take = take, pinned: bool = False
+) -> Iterator[Batch]:
+    """Gather batches: the next few while the caller works on these, where a core is free for it.
+
+    Else they are gathered in between, by the caller's thread: a step that computes on every core
+    waits longer for the one that gathers than gathering takes. Buffers are read beside either way.
     Small batches are gathered several at once: to wake the thread that gathers costs as much as to
     gather a batch of a thousand rows.
 
     Parameters
     ----------
+    take
+        What copies the rows.
     pinned
         Whether to put them where a GPU copies from while the processor goes on.
     """
 
     def gather(held: Future[Columns], some: Sequence[Index]) -> list[Batch]:
-        whole = held.result().batch(np.concatenate(some))
+        whole = held.result().batch(np.concatenate(some), take, threads)
         whole = whole.apply(Tensor.pin_memory) if pinned else whole
         return whole.split([len(index) for index in some])
 
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting: Future[list[Batch]] | None = None
+    def pieces(thread: ThreadPoolExecutor) -> Iterator[tuple[Future[Columns], Sequence[Index]]]:
         for spans, indices in buffers:
             held = thread.submit(columns.held, spans)
             most = min(TOGETHER, sum(map(len, indices)) // PARTS)
             at_once = max(most // max(map(len, indices), default=1), 1)
             for first in range(0, len(indices), at_once):
-                coming = thread.submit(gather, held, indices[first : first + at_once])
-                if waiting is not None:
-                    yield from waiting.result()
-                waiting = coming
-        if waiting is not None:
-            yield from waiting.result()
+                yield held, indices[first : first + at_once]
+
+    beside = pinned or a_core_is_free()
+    threads = 1 if beside else torch.get_num_threads()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: Callable[[], list[Batch]] = list
+        for piece in pieces(thread):
+            coming = thread.submit(gather, *piece).result if beside else partial(gather, *piece)
+            yield from waiting()
+            waiting = coming
+        yield from waiting()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
+from trimtab.data.columns import Take, take
 from trimtab.layers import seed_of
 from trimtab.model import RankingModel
 from trimtab.training import checkpoint
@@ -30,6 +31,8 @@ class State:
     ----------
     at_once
         Does a whole step, or nothing; then each part of it is called for itself.
+    take
+        Copies a batch's rows.
     average
         Running average of the dense weights; empty where none is kept.
     origin
@@ -46,6 +49,7 @@ class State:
     objective: Objective
     forward: Dense
     at_once: AtOnce = in_parts
+    take: Take = take
     balancer: Balancer
     optimizers: list[torch.optim.Optimizer]
     keep: float = 0.0

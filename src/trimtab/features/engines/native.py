@@ -108,7 +108,13 @@ class NativeLookup(Lookup):
         counts = (ctypes.c_int64 * columns)()
         size = len(wanted) // columns
         found = loops.find_distinct(
-            ids_at(wanted), long(size), long(columns), ids_at(distinct), ids_at(inverse), counts
+            ids_at(wanted),
+            long(size),
+            long(columns),
+            None,
+            ids_at(distinct),
+            ids_at(inverse),
+            counts,
         )
         return cls(loops, distinct[:found], inverse, tuple(counts), len(wanted))
 
@@ -198,6 +204,7 @@ class NativeLookup(Lookup):
             float_at(start),
             long(products.shape[1]),
             float_at(products),
+            long(False),
             float_at(out),
         )
         return out
