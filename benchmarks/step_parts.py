@@ -4,7 +4,6 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from statistics import median
 from typing import Any
 
 import torch
@@ -53,8 +52,8 @@ class Clock:
         return timed
 
 
-def measure(arrays: Arrays, steps: int, rounds: int) -> dict[str, Any]:
-    """Return the seconds a step of each part and of the whole, medians of interleaved rounds.
+def measure(arrays: Arrays, steps: int) -> Iterator[dict[str, float]]:
+    """Yield, as often as asked, the seconds a step of each part and of the whole, and its work.
 
     The whole is measured as training does it, in one call where it can, and part by part.
     """
@@ -64,7 +63,6 @@ def measure(arrays: Arrays, steps: int, rounds: int) -> dict[str, Any]:
     table = watched.model.features.tables.weight
     clock = Clock()
     watch(clock, watched, table)
-    found: dict[str, list[float]] = defaultdict(list)
     order = Order(len(rows), training.batch_rows, training.seed)
 
     def go(over: Any, count: int) -> float:
@@ -77,19 +75,18 @@ def measure(arrays: Arrays, steps: int, rounds: int) -> dict[str, Any]:
         go(made, min(steps, 10))
     nodes = profiled(lambda: go(watched, min(steps, 20)))
     indices = list(order.indices(0, min(steps, 30)))
-    for _ in range(rounds):
-        found["whole"].append(go(state, steps))
-        found["whole in parts"].append(go(apart, steps))
+    work = counted(state, rows.batch(indices[0]))
+    while True:
+        found = {"whole": go(state, steps), "whole in parts": go(apart, steps)}
         clock.seconds.clear()
         go(watched, steps)
         for part, seconds in divided(clock.seconds, nodes):
-            found[part].append(seconds / steps)
+            found[part] = found.get(part, 0.0) + seconds / steps
         start = time.perf_counter()
         for index in indices:
             rows.batch(index, state.take, 1 if a_core_is_free() else torch.get_num_threads())
-        found[GATHER].append((time.perf_counter() - start) / len(indices))
-    medians = {part: median(values) for part, values in found.items()}
-    return medians | counted(state, rows.batch(indices[0]))
+        found[GATHER] = (time.perf_counter() - start) / len(indices)
+        yield found | work
 
 
 @torch.no_grad()
