@@ -6,9 +6,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
-#include <new>
 #include <memory>
-#include <numeric>
+#include <new>
 #include <vector>
 
 #include "loops.h"
@@ -23,10 +22,10 @@ class Room {
   void again() {
     more_.clear();
     if (used_ > size_) {
-      const int64_t wanted = (used_ + used_ / 8 + HUGE - 1) / HUGE * HUGE;
+      const int64_t wanted = (used_ + used_ / 8 + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
       size_ = used_ = 0;  // Nothing is there while more is asked for.
       block_.reset();
-      block_.reset(static_cast<char*>(std::aligned_alloc(HUGE, wanted)));
+      block_.reset(static_cast<char*>(std::aligned_alloc(LARGE_PAGE, wanted)));
       if (!block_) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
       madvise(block_.get(), wanted, MADV_HUGEPAGE);
@@ -45,7 +44,7 @@ class Room {
   }
 
  private:
-  static constexpr int64_t HUGE = 2 << 20;
+  static constexpr int64_t LARGE_PAGE = 2 << 20;
   struct Free {
     void operator()(char* block) const { std::free(block); }
   };
@@ -113,113 +112,145 @@ struct Network {
   double rate, beta1, beta2, decay, eps;
   float table_rate, table_decay, table_longest, table_eps;
 };
+}
+
+namespace {
+
+// What the parts of a step hand to each other; all matrices lie in the thread's room.
+class Step {
+ public:
+  Step(const Network& network, const Batch& batch) : n(network), b(batch) {}
+
+  // Finds the distinct ids; says whether they are fewer than the ids by more than so many times.
+  bool find(int64_t repeated) {
+    distinct = room.of<int32_t>(rows * n.columns), inverse = room.of<int32_t>(rows * n.columns);
+    count = find_distinct(b.wanted, rows, n.columns, n.offsets, distinct, inverse, counts.data());
+    return repeated * count < rows * n.columns;
+  }
+
+  // Finds room for gradients and outputs, and puts each layer's parts where the loops want them:
+  // the first one's weights for numbers apart from those for ids, heads side by side.
+  void lay_out() {
+    for (int64_t l = 0; l < hidden + n.targets; ++l) {
+      const int64_t in = l ? n.widths[std::min(l, hidden) - 1] : over_all;
+      const int64_t out = l < hidden ? n.widths[l] : 1;
+      for (const int64_t size : {in * out, out})
+        sizes.push_back(size), slopes.push_back(room.of<float>(size));
+    }
+    for (int64_t j = 0; j < wide; ++j)
+      std::copy_n(n.weights[0] + j * over_all + over_ids, n.numbers,
+                  first_numbers + j * n.numbers);
+    of_numbers.add(wide, first_numbers, n.weights[1], of_first_numbers, slopes[1], first);
+    for (int64_t l = 1; l < hidden; ++l)
+      (l < n.bottom ? bottom : tower)
+          .add(n.widths[l], n.weights[2 * l], n.weights[2 * l + 1], slopes[2 * l],
+               slopes[2 * l + 1], room.of<float>(rows * n.widths[l]));
+    for (int64_t t = 0; t < n.targets; ++t) {
+      std::copy_n(n.weights[2 * (hidden + t)], last, heads + t * last);
+      head_biases[t] = *n.weights[2 * (hidden + t) + 1];
+    }
+    tower.add(n.targets, heads, head_biases, of_heads, of_head_biases,
+              room.of<float>(rows * n.targets));
+  }
+
+  // Computes the losses [target, row]; says whether their weighted sum is finite for certain.
+  bool forward(float* losses) {
+    read = room.of<float>(count * n.width);
+    float* const products = room.of<float>(count * std::min(wide, n.block));
+    gather(n.table, n.width, distinct, count, read);
+    of_numbers.forward(b.numbers, rows, true);
+    project(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns, counts.data(),
+            first, std::min(wide, n.block), products, true, first);
+    bottom.forward(first, rows, false);
+    tower.forward(bottom.outs.back(), rows, true);
+    const std::vector<int64_t> logit_steps(n.targets, n.targets);
+    cross_entropies(n.targets, rows, columns_of(tower.outs.back(), n.targets).data(),
+                    logit_steps.data(), b.labels, b.label_steps, losses, of_logits);
+    const float most = std::numeric_limits<float>::max() / float(n.targets * rows);
+    int wrong = 0;
+    for (int64_t t = 0; t < n.targets; ++t) {
+      const float largest = most / std::max(1.0f, n.target_weights[t]);
+      for (int64_t i = 0; i < rows; ++i) wrong |= !(losses[t * rows + i] <= largest);
+    }
+    return !wrong;
+  }
+
+  void backward() {
+    std::vector<const float*> of_targets;
+    for (int64_t t = 0; t < n.targets; ++t) {
+      float* slope = of_logits + t * rows;
+      const float by = n.target_weights[t] / float(rows);
+      for (int64_t i = 0; i < rows; ++i) slope[i] *= by;
+      of_targets.push_back(slope);
+    }
+    float* const of_bottom = room.of<float>(rows * tower.widths[0]);
+    float* const of_first = room.of<float>(rows * wide);
+    tower.back(bottom.outs.back(), rows, false, true, of_targets, 1, of_bottom);
+    bottom.back(first, rows, true, false, columns_of(of_bottom, tower.widths[0]), tower.widths[0],
+                of_first);
+    of_read = room.of<float>(count * n.width);
+    float* const of_ids = room.of<float>(wide * over_ids);
+    project_back(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns,
+                 counts.data(), of_first, of_read, of_ids);
+    of_numbers.back(b.numbers, rows, false, true, columns_of(of_first, wide), wide, nullptr);
+    for (int64_t j = 0; j < wide; ++j) {
+      float* to = slopes[0] + j * over_all;
+      std::copy_n(of_ids + j * over_ids, over_ids, to);
+      std::copy_n(of_first_numbers + j * n.numbers, n.numbers, to + over_ids);
+    }
+    for (int64_t t = 0; t < n.targets; ++t) {
+      std::copy_n(of_heads + t * last, last, slopes[2 * (hidden + t)]);
+      *slopes[2 * (hidden + t) + 1] = of_head_biases[t];
+    }
+  }
+
+  void update() {
+    adamw(int64_t(sizes.size()), sizes.data(), n.weights, slopes.data(), n.means, n.squares,
+          n.steps, n.rate, n.beta1, n.beta2, n.decay, n.eps);
+    int64_t* const places = room.of<int64_t>(count);
+    std::copy_n(distinct, count, places);
+    adagrad(n.table, n.width, n.table_squares, &n.width, 1, places, count, of_read, n.table_rate,
+            n.table_decay, n.table_longest, n.table_eps);
+  }
+
+ private:
+  const Network& n;
+  const Batch& b;
+  const int64_t rows = b.rows, wide = n.widths[0];
+  const int64_t over_ids = n.columns * n.width, over_all = over_ids + n.numbers;
+  const int64_t hidden = n.bottom + n.tower, last = n.widths[hidden - 1];
+  int64_t count = 0;  // Of the distinct ids, and of each column's.
+  std::vector<int64_t> counts = std::vector<int64_t>(n.columns);
+  int32_t *distinct = nullptr, *inverse = nullptr;
+  float *read = nullptr, *of_read = nullptr;
+  // The first layer's numbers, then with the ids; the rest of the bottom; the tower and its heads.
+  Chain of_numbers{n.numbers}, bottom{wide}, tower{n.widths[n.bottom - 1]};
+  float* const first = room.of<float>(rows * wide);
+  float* const first_numbers = room.of<float>(wide * n.numbers);
+  float* const of_first_numbers = room.of<float>(wide * n.numbers);
+  float* const heads = room.of<float>(n.targets * (last + 1));
+  float* const head_biases = heads + n.targets * last;
+  float* const of_heads = room.of<float>(n.targets * (last + 1));
+  float* const of_head_biases = of_heads + n.targets * last;
+  float* const of_logits = room.of<float>(n.targets * rows);
+  std::vector<int64_t> sizes;  // Of the tensors that Adam updates, with their gradients.
+  std::vector<float*> slopes;
+};
+
+}  // namespace
+
+extern "C" {
 
 // Does a step and returns 1, or 0 with nothing changed where distinct ids repeat less than repeated
 // times, or where a loss [target, row] is so large that the sum of all might not be finite.
-int64_t plain_step(const Network* n, const Batch* b, int64_t repeated, float* losses) {
+int64_t plain_step(const Network* network, const Batch* batch, int64_t repeated, float* losses) {
   room.again();
-  const int64_t rows = b->rows, total = rows * n->columns, wide = n->widths[0];
-  int32_t *const distinct = room.of<int32_t>(total), *const inverse = room.of<int32_t>(total);
-  std::vector<int64_t> counts(n->columns);
-  const int64_t count =
-      find_distinct(b->wanted, rows, n->columns, n->offsets, distinct, inverse, counts.data());
-  if (repeated * count >= total) return 0;
-
-  // Sizes of the tensors, and room for their gradients.
-  const int64_t over_ids = n->columns * n->width, over_all = over_ids + n->numbers;
-  const int64_t hidden = n->bottom + n->tower;
-  std::vector<int64_t> sizes;
-  for (int64_t l = 0; l < hidden + n->targets; ++l) {
-    const int64_t in = l ? n->widths[std::min(l, hidden) - 1] : over_all;
-    const int64_t out = l < hidden ? n->widths[l] : 1;
-    sizes.push_back(in * out), sizes.push_back(out);
-  }
-  float* const slopes_room = room.of<float>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}));
-  std::vector<float*> slopes;
-  for (size_t t = 0; t < sizes.size(); ++t)
-    slopes.push_back(t ? slopes.back() + sizes[t - 1] : slopes_room);
-
-  // The first layer, the rest of the bottom, the tower with its heads side by side.
-  Chain of_numbers(n->numbers), bottom(wide), tower(n->widths[n->bottom - 1]);
-  float* const first = room.of<float>(rows * wide);  // The numbers' part, then with the ids'.
-  float* const first_numbers = room.of<float>(wide * n->numbers);
-  float* const of_first_numbers = room.of<float>(wide * n->numbers);
-  for (int64_t j = 0; j < wide; ++j)
-    std::copy_n(n->weights[0] + j * over_all + over_ids, n->numbers,
-                first_numbers + j * n->numbers);
-  of_numbers.add(wide, first_numbers, n->weights[1], of_first_numbers, slopes[1], first);
-  for (int64_t l = 1; l < hidden; ++l)
-    (l < n->bottom ? bottom : tower)
-        .add(n->widths[l], n->weights[2 * l], n->weights[2 * l + 1], slopes[2 * l],
-             slopes[2 * l + 1], room.of<float>(rows * n->widths[l]));
-  const int64_t last = n->widths[hidden - 1];
-  float* const heads = room.of<float>(n->targets * (last + 1));
-  float* const head_biases = heads + n->targets * last;
-  for (int64_t t = 0; t < n->targets; ++t) {
-    std::copy_n(n->weights[2 * (hidden + t)], last, heads + t * last);
-    head_biases[t] = *n->weights[2 * (hidden + t) + 1];
-  }
-  float* const of_heads = room.of<float>(n->targets * (last + 1));
-  float* const of_head_biases = of_heads + n->targets * last;
-  tower.add(n->targets, heads, head_biases, of_heads, of_head_biases,
-            room.of<float>(rows * n->targets));
-
-  // Forwards.
-  float* const read = room.of<float>(count * n->width);
-  float* const products = room.of<float>(count * std::min(wide, n->block));
-  gather(n->table, n->width, distinct, count, read);
-  of_numbers.forward(b->numbers, rows, true);
-  project(read, n->width, n->weights[0], over_all, wide, inverse, rows, n->columns,
-          counts.data(), first, std::min(wide, n->block), products, true, first);
-  bottom.forward(first, rows, false);
-  tower.forward(bottom.outs.back(), rows, true);
-  const std::vector<int64_t> logit_steps(n->targets, n->targets);
-  float* const of_logits = room.of<float>(n->targets * rows);
-  cross_entropies(n->targets, rows, columns_of(tower.outs.back(), n->targets).data(),
-                  logit_steps.data(), b->labels, b->label_steps, losses, of_logits);
-  const float most = std::numeric_limits<float>::max() / float(n->targets * rows);
-  int wrong = 0;
-  for (int64_t t = 0; t < n->targets; ++t) {
-    const float largest = most / std::max(1.0f, n->target_weights[t]);
-    for (int64_t i = 0; i < rows; ++i) wrong |= !(losses[t * rows + i] <= largest);
-  }
-  if (wrong) return 0;
-
-  // Backwards.
-  std::vector<const float*> of_targets;
-  for (int64_t t = 0; t < n->targets; ++t) {
-    float* slope = of_logits + t * rows;
-    const float by = n->target_weights[t] / float(rows);
-    for (int64_t i = 0; i < rows; ++i) slope[i] *= by;
-    of_targets.push_back(slope);
-  }
-  float* const of_bottom = room.of<float>(rows * tower.widths[0]);
-  float* const of_first = room.of<float>(rows * wide);
-  tower.back(bottom.outs.back(), rows, false, true, of_targets, 1, of_bottom);
-  bottom.back(first, rows, true, false, columns_of(of_bottom, tower.widths[0]),
-              tower.widths[0], of_first);
-  float* const of_read = room.of<float>(count * n->width);
-  float* const of_ids = room.of<float>(wide * over_ids);
-  project_back(read, n->width, n->weights[0], over_all, wide, inverse, rows, n->columns,
-               counts.data(), of_first, of_read, of_ids);
-  of_numbers.back(b->numbers, rows, false, true, columns_of(of_first, wide), wide, nullptr);
-  for (int64_t j = 0; j < wide; ++j) {
-    float* to = slopes[0] + j * over_all;
-    std::copy_n(of_ids + j * over_ids, over_ids, to);
-    std::copy_n(of_first_numbers + j * n->numbers, n->numbers, to + over_ids);
-  }
-  for (int64_t t = 0; t < n->targets; ++t) {
-    std::copy_n(of_heads + t * last, last, slopes[2 * (hidden + t)]);
-    *slopes[2 * (hidden + t) + 1] = of_head_biases[t];
-  }
-
-  // The update.
-  adamw(int64_t(sizes.size()), sizes.data(), n->weights, slopes.data(), n->means, n->squares,
-        n->steps, n->rate, n->beta1, n->beta2, n->decay, n->eps);
-  int64_t* const places = room.of<int64_t>(count);
-  std::copy_n(distinct, count, places);
-  adagrad(n->table, n->width, n->table_squares, &n->width, 1, places, count, of_read,
-          n->table_rate, n->table_decay, n->table_longest, n->table_eps);
+  Step step(*network, *batch);
+  if (!step.find(repeated)) return 0;
+  step.lay_out();
+  if (!step.forward(losses)) return 0;
+  step.backward();
+  step.update();
   return 1;
 }
 }

@@ -107,8 +107,10 @@ def room(columns: Columns, memory: int | None) -> int | None:
 
 
 def a_core_is_free() -> bool:
-    """Say whether a step leaves one of the processor's cores alone."""
-    return torch.get_num_threads() < (os.cpu_count() or 1)
+    """Say whether a step leaves one of the cores alone that this process may use."""
+    known = hasattr(os, "sched_getaffinity")  # Not on macOS.
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return torch.get_num_threads() < cores
 
 
 def batches(
