@@ -88,24 +88,24 @@ class _PlainStep:
             heads=heads,
             target_weights=torch.tensor(list(balancer.target_weights.values())),
         )
+        self.pieces = model.features.pieces
+        self.labels = {name: target.label for name, target in model.targets.items()}
         self.states: list[dict[str, Tensor]] = [{}, {}]
         self.network: Network
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        targets = self.model.targets
         if batch.weights or not self.model.training:
             return {}
-        numbers = self.model.features.pieces(batch.numbers)
-        labels = [target.label(batch.labels) for target in targets.values()]
-        losses = self._network().step(batch.ids, numbers, labels)
+        labels = [label(batch.labels) for label in self.labels.values()]
+        losses = self._network().step(batch.ids, self.pieces(batch.numbers), labels)
         if losses is None:
             return {}
-        return dict(zip(targets, reduce(losses, None, None, "rows").unbind(), strict=True))
+        return dict(zip(self.labels, reduce(losses, None, None, "rows").unbind(), strict=True))
 
     def _network(self) -> Network:
         """Return what is changed by a step, found anew where a checkpoint was read since."""
         plain = self.plain
-        states = [self.adam.started(plain.dense[0]), self.adagrad.state[plain.table]]
+        states = [self.adam.started(plain.bottom[0].weight), self.adagrad.state[plain.table]]
         if not all(map(operator.is_, states, self.states)):
             rules = Rules(
                 states=[self.adam.started(weight) for weight in plain.dense],
