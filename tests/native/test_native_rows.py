@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trimtab.data import columns
+from trimtab.data.columns import take_by_numpy
 from trimtab.native.rows import take
 
 ROWS = 50
@@ -18,7 +18,6 @@ def matrices() -> list[np.ndarray]:
         chance.random((ROWS, 4), dtype=np.float32),
         np.zeros((ROWS, 0), np.float32),
         np.arange(ROWS, dtype=np.int64),
-        chance.random((3, ROWS), dtype=np.float32).T,
     ]
 
 
@@ -27,7 +26,7 @@ def matrices() -> list[np.ndarray]:
 def test_is_numpys(wanted: int, threads: int) -> None:
     index = np.random.default_rng(wanted).integers(0, ROWS, wanted)
     found = take(matrices(), index, threads)
-    for ours, theirs in zip(found, columns.take(matrices(), index, 1), strict=True):
+    for ours, theirs in zip(found, take_by_numpy(matrices(), index, 1), strict=True):
         assert ours.dtype == theirs.dtype
         assert ours.shape == theirs.shape
         assert ours.tolist() == theirs.tolist()
@@ -48,6 +47,11 @@ def test_of_a_mapped_file(tmp_path: Path) -> None:
 def test_a_row_that_is_not_there_is_refused(row: int) -> None:
     with pytest.raises(IndexError, match=f"{row} of {ROWS}"):
         take(matrices(), np.array([row, row]), 1)
+
+
+def test_a_row_that_one_matrix_lacks_is_refused() -> None:
+    with pytest.raises(IndexError, match=f"{ROWS - 1} of 3"):
+        take([*matrices(), np.zeros(3)], np.array([ROWS - 1]), 1)
 
 
 def test_no_rows_of_none() -> None:

@@ -1,6 +1,6 @@
 """A plain model's step in one call: to the last bit what its parts give, or not done at all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -181,6 +181,29 @@ def test_it_goes_on_from_what_is_restored() -> None:
     for state in (once, parts):
         state.restore({name: tensor.clone() for name, tensor in kept.items()}, facts)
         update(state, some[2], training)
+    found, wanted = once.tensors(), parts.tensors()
+    assert {name for name in wanted if not torch.equal(found[name], wanted[name])} == set()
+
+
+def other_rates(state: State) -> None:
+    for optimizer in state.optimizers:
+        optimizer.param_groups[0]["lr"] *= 0.1
+
+
+def other_places(state: State) -> None:
+    for parameter in state.model.parameters():
+        parameter.data = parameter.data.clone()
+
+
+@pytest.mark.parametrize("change", [other_rates, other_places])
+def test_it_sees_what_changes_between_steps(change: Callable[[State], None]) -> None:
+    (once, rows, training), (parts, _, _) = start({}), start({})
+    parts.at_once = in_parts
+    some = [rows.batch(np.arange(step * ROWS, (step + 1) * ROWS)) for step in range(STEPS)]
+    for batch in some:
+        for state in (once, parts):
+            update(state, batch, training)
+            change(state)
     found, wanted = once.tensors(), parts.tensors()
     assert {name for name in wanted if not torch.equal(found[name], wanted[name])} == set()
 

@@ -1,6 +1,7 @@
 """The order of training rows: all of them once an epoch, well mixed, the same after a resume."""
 
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trimtab.data.columns import Columns, Matrices, Names, take
+from trimtab.data.columns import Columns, Matrices, Names, Spans, take_by_numpy
 from trimtab.training import order as module
 from trimtab.training.order import BLOCKS, Index, Order, batches, room
 
@@ -140,10 +141,33 @@ def test_batches_are_gathered_beside_where_a_core_is_free(
 
     def told(matrices: Matrices, index: Index, threads: int) -> list[Tensor]:
         by.append((threading.current_thread() is threading.main_thread(), threads))
-        return take(matrices, index, threads)
+        return take_by_numpy(matrices, index, threads)
 
     list(batches(columns(333), Order(333, 20, 1).buffers(0, 17), take=told))
     assert set(by) == {(not free, 1 if free else 2)}
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_one_buffer_is_held_at_a_time(free: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "a_core_is_free", lambda: free)
+    alive: weakref.WeakSet[Columns] = weakref.WeakSet()
+    read = Columns.held
+
+    class Held(Columns):
+        __hash__ = object.__hash__
+        __eq__ = object.__eq__
+
+    def held(whole: Columns, spans: Spans) -> Columns:
+        found = read(whole, spans)
+        found = Held(names=found.names, arrays=found.arrays)
+        alive.add(found)
+        return found
+
+    monkeypatch.setattr(Columns, "held", held)
+    found = batches(columns(1000), Order(1000, 10, 1, buffer_rows=200).buffers(0, 200))
+    most = [len(alive) for _ in found]
+    assert max(most) <= (2 if free else 1)
+    assert np.mean(most) < 1.2
 
 
 def test_a_buffer_holds_no_more_than_its_rows() -> None:

@@ -19,7 +19,7 @@ Take = Callable[[Matrices, NDArray[np.int64], int], list[Tensor]]
 """Copies rows by their numbers from several matrices, with so many threads."""
 
 
-def take(matrices: Matrices, index: NDArray[np.int64], threads: int) -> list[Tensor]:
+def take_by_numpy(matrices: Matrices, index: NDArray[np.int64], threads: int) -> list[Tensor]:
     """Copy rows by NumPy, which has one thread."""
     return [torch.from_numpy(np.take(matrix, index, axis=0)) for matrix in matrices]
 
@@ -54,7 +54,9 @@ class Columns:
     def __len__(self) -> int:
         return len(self.arrays["scene"])
 
-    def batch(self, index: NDArray[np.int64], take: Take = take, threads: int = 1) -> Batch:
+    def batch(
+        self, index: NDArray[np.int64], take: Take = take_by_numpy, threads: int = 1
+    ) -> Batch:
         """Gather the rows of ``index``, in its order."""
         matrices = [self.arrays[n] for n in ("ids", "numbers", "labels", "weights", "scene")]
         ids, numbers, labels, weights, scene = take(matrices, index, threads)

@@ -15,22 +15,24 @@ from trimtab.native.pointers import long, longs
 def take(
     matrices: Sequence[NDArray[np.generic]], index: NDArray[np.int64], threads: int
 ) -> list[Tensor]:
-    """Copy the rows of ``index``, in its order, from each of some matrices of as many rows.
+    """Copy the rows of ``index``, in its order, from each of some matrices, row by row in memory.
 
     Raises
     ------
     IndexError
         Where a row is not there; it may not be counted from the end.
     """
-    rows = len(matrices[0])
+    assert index.dtype == np.int64, index.dtype
+    assert all(matrix.flags.c_contiguous for matrix in matrices)
+    rows = min(map(len, matrices))
     if len(index) and not 0 <= index.min() <= index.max() < rows:
         raise IndexError(f"rows from {index.min()} to {index.max()} of {rows}")
-    index, whole = np.ascontiguousarray(index), [np.ascontiguousarray(m) for m in matrices]
-    made = [np.empty((len(index), *matrix.shape[1:]), matrix.dtype) for matrix in whole]
+    index = np.ascontiguousarray(index)
+    made = [np.empty((len(index), *matrix.shape[1:]), matrix.dtype) for matrix in matrices]
     library().take_rows(
-        long(len(whole)),
-        _places(whole),
-        longs([matrix[:1].nbytes for matrix in whole]),
+        long(len(matrices)),
+        _places(matrices),
+        longs([matrix[:1].nbytes for matrix in matrices]),
         ctypes.c_void_p(index.ctypes.data),
         long(len(index)),
         long(threads),

@@ -68,7 +68,8 @@ class Rules:
 class Network:
     """A plain model and its optimisers as C++ reads them, found once for many steps.
 
-    They are held here, and must stay where they lie: what is set is to be set in place.
+    Their tensors are held here. Where another one takes the place of one of them in the model or an
+    optimiser, another network is to be made.
 
     Parameters
     ----------
@@ -80,7 +81,11 @@ class Network:
 
     def __init__(self, plain: Plain, rules: Rules, *, repeated: int, block: int) -> None:
         dense, layers = plain.dense, (*plain.bottom, *plain.tower)
-        self._held = (plain, rules)
+        states = [tensor for state in rules.states for tensor in state.values()]
+        others = [plain.offsets, plain.target_weights, plain.table, rules.squares]
+        self._held = [tensor.detach() for tensor in (*dense, *states, *others)]
+        self._rules = rules
+        self._weights = {weight: weight.data_ptr() for weight in (*dense, plain.table)}
         self._repeated = _Long(repeated)
         self._step = library().plain_step
         self._step.restype = _Long
@@ -101,16 +106,11 @@ class Network:
             target_weights=float_at(plain.target_weights),
             table=float_at(plain.table),
             table_squares=float_at(rules.squares),
-            rate=rules.adam["lr"],
-            beta1=rules.adam["betas"][0],
-            beta2=rules.adam["betas"][1],
-            decay=rules.adam["weight_decay"],
-            eps=rules.adam["eps"],
-            table_rate=rules.adagrad["lr"],
-            table_decay=rules.adagrad["weight_decay"],
-            table_longest=rules.adagrad["longest"] or 0.0,
-            table_eps=rules.adagrad["eps"],
         )
+
+    def stands(self) -> bool:
+        """Say whether the weights lie where they lay."""
+        return all(weight.data_ptr() == place for weight, place in self._weights.items())
 
     def step(
         self,
@@ -138,7 +138,12 @@ class Network:
             labels=floats_at(labels),
             label_steps=longs([label.stride(0) for label in labels]),
         )
-        network = ctypes.byref(self._struct)
+        struct, adam, adagrad = self._struct, self._rules.adam, self._rules.adagrad
+        (struct.beta1, struct.beta2), struct.eps = adam["betas"], adam["eps"]
+        struct.rate, struct.decay = adam["lr"], adam["weight_decay"]
+        struct.table_rate, struct.table_decay = adagrad["lr"], adagrad["weight_decay"]
+        struct.table_longest, struct.table_eps = adagrad["longest"] or 0.0, adagrad["eps"]
+        network = ctypes.byref(struct)
         done = self._step(network, ctypes.byref(batch), self._repeated, float_at(losses))
         return losses if done else None
 

@@ -91,7 +91,7 @@ class _PlainStep:
         self.pieces = model.features.pieces
         self.labels = {name: target.label for name, target in model.targets.items()}
         self.states: list[dict[str, Tensor]] = [{}, {}]
-        self.network: Network
+        self.network: Network | None = None
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         if batch.weights or not self.model.training:
@@ -103,10 +103,14 @@ class _PlainStep:
         return dict(zip(self.labels, reduce(losses, None, None, "rows").unbind(), strict=True))
 
     def _network(self) -> Network:
-        """Return what is changed by a step, found anew where a checkpoint was read since."""
+        """Return what is changed by a step, found anew where a checkpoint was read since.
+
+        That exchanges the states of all weights, so two of them are looked at.
+        """
         plain = self.plain
         states = [self.adam.started(plain.bottom[0].weight), self.adagrad.state[plain.table]]
-        if not all(map(operator.is_, states, self.states)):
+        known = all(map(operator.is_, states, self.states))
+        if self.network is None or not (known and self.network.stands()):
             rules = Rules(
                 states=[self.adam.started(weight) for weight in plain.dense],
                 squares=self.adagrad.state[plain.table]["sum"],

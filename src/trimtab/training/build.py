@@ -9,7 +9,7 @@ from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
 from trimtab.config.schema import RunSettings
 from trimtab.config.training import TrainingSettings
-from trimtab.data.columns import Columns, Names, take
+from trimtab.data.columns import Columns, Names, take_by_numpy
 from trimtab.data.prepare import Prepared
 from trimtab.data.statistics import Statistics
 from trimtab.features.encoder import FeatureEncoder, IdFeature
@@ -17,7 +17,7 @@ from trimtab.features.engines import Engine
 from trimtab.layers import initialise
 from trimtab.model import RankingModel
 from trimtab.native.adam import update
-from trimtab.native.rows import take as take_fetched_ahead
+from trimtab.native.rows import take
 from trimtab.own import OwnPath
 from trimtab.targets.base import Target
 from trimtab.towers import Tower
@@ -223,7 +223,7 @@ def build_state(
         objective=objective,
         forward=forward,
         at_once=at_once(model, objective, balancer, optimizers, settings.training),
-        take=take_fetched_ahead if engine.compiles else take,
+        take=take if engine.compiles else take_by_numpy,
         balancer=balancer,
         optimizers=list(optimizers),
         keep=settings.training.average,

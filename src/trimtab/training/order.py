@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trimtab.batch import Batch
-from trimtab.data.columns import Columns, Spans, Take, take
+from trimtab.data.columns import Columns, Spans, Take, take_by_numpy
 
 BLOCKS = 256
 """Blocks of consecutive rows that a buffer mixes."""
@@ -24,6 +23,8 @@ where that has more rows."""
 Index = NDArray[np.int64]
 Buffer = tuple[Spans, Sequence[Index]]
 """Rows that are held in memory together, and the batches made of them, counted within them."""
+Gather = Callable[[Columns, Sequence[Index]], list[Batch]]
+"""Makes batches of rows that are held."""
 
 
 class Order:
@@ -114,14 +115,14 @@ def a_core_is_free() -> bool:
 
 
 def batches(
-    columns: Columns, buffers: Iterator[Buffer], *, take: Take = take, pinned: bool = False
+    columns: Columns, buffers: Iterator[Buffer], *, take: Take = take_by_numpy, pinned: bool = False
 ) -> Iterator[Batch]:
-    """Gather batches: the next few while the caller works on these, where a core is free for it.
+    """Gather batches: the next few (and their buffer) while the caller works on these.
 
-    Else they are gathered in between, by the caller's thread: a step that computes on every core
-    waits longer for the one that gathers than gathering takes. Buffers are read beside either way.
-    Small batches are gathered several at once: to wake the thread that gathers costs as much as to
-    gather a batch of a thousand rows.
+    Where no core is free for that they are gathered in between, by all of the caller's threads:
+    a plain step on every core lost more to a thread beside it than gathering takes. Small batches
+    are gathered several at once: to wake the thread that gathers costs as much as to gather a batch
+    of a thousand rows.
 
     Parameters
     ----------
@@ -130,26 +131,41 @@ def batches(
     pinned
         Whether to put them where a GPU copies from while the processor goes on.
     """
+    beside = pinned or a_core_is_free()
+    threads = 1 if beside else torch.get_num_threads()
 
-    def gather(held: Future[Columns], some: Sequence[Index]) -> list[Batch]:
-        whole = held.result().batch(np.concatenate(some), take, threads)
+    def gather(held: Columns, some: Sequence[Index]) -> list[Batch]:
+        whole = held.batch(np.concatenate(some), take, threads)
         whole = whole.apply(Tensor.pin_memory) if pinned else whole
         return whole.split([len(index) for index in some])
 
-    def pieces(thread: ThreadPoolExecutor) -> Iterator[tuple[Future[Columns], Sequence[Index]]]:
+    return (_beside if beside else _in_between)(columns, buffers, gather)
+
+
+def _beside(columns: Columns, buffers: Iterator[Buffer], gather: Gather) -> Iterator[Batch]:
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: Future[list[Batch]] | None = None
         for spans, indices in buffers:
             held = thread.submit(columns.held, spans)
-            most = min(TOGETHER, sum(map(len, indices)) // PARTS)
-            at_once = max(most // max(map(len, indices), default=1), 1)
-            for first in range(0, len(indices), at_once):
-                yield held, indices[first : first + at_once]
+            for some in _together(indices):
+                coming = thread.submit(lambda held, some: gather(held.result(), some), held, some)
+                if waiting is not None:
+                    yield from waiting.result()
+                waiting = coming
+        if waiting is not None:
+            yield from waiting.result()
 
-    beside = pinned or a_core_is_free()
-    threads = 1 if beside else torch.get_num_threads()
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting: Callable[[], list[Batch]] = list
-        for piece in pieces(thread):
-            coming = thread.submit(gather, *piece).result if beside else partial(gather, *piece)
-            yield from waiting()
-            waiting = coming
-        yield from waiting()
+
+def _in_between(columns: Columns, buffers: Iterator[Buffer], gather: Gather) -> Iterator[Batch]:
+    for spans, indices in buffers:
+        held = columns.held(spans)
+        for some in _together(indices):
+            yield from gather(held, some)
+        del held  # Before the next one is read.
+
+
+def _together(indices: Sequence[Index]) -> Iterator[Sequence[Index]]:
+    most = min(TOGETHER, sum(map(len, indices)) // PARTS)
+    at_once = max(most // max(map(len, indices), default=1), 1)
+    for first in range(0, len(indices), at_once):
+        yield indices[first : first + at_once]

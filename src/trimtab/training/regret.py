@@ -165,7 +165,8 @@ def fit(state: State, rows: Columns, settings: RunSettings, stop: Stop) -> None:
     earlier = [step_of(at) for at in stop.earlier]
     wanted, kept = {shared, *own.values(), *earlier}, {}
     device = state.model.present.device
-    for batch in batches(rows, order.buffers(0, max(wanted)), take=state.take):
+    pinned = device.type == "cuda"
+    for batch in batches(rows, order.buffers(0, max(wanted)), take=state.take, pinned=pinned):
         renew(state, order, training)
         update(state, batch.to(device), training)
         if state.step in wanted:

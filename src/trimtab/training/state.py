@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
-from trimtab.data.columns import Take, take
+from trimtab.data.columns import Take, take_by_numpy
 from trimtab.layers import seed_of
 from trimtab.model import RankingModel
 from trimtab.training import checkpoint
@@ -49,7 +49,7 @@ class State:
     objective: Objective
     forward: Dense
     at_once: AtOnce = in_parts
-    take: Take = take
+    take: Take = take_by_numpy
     balancer: Balancer
     optimizers: list[torch.optim.Optimizer]
     keep: float = 0.0
