@@ -172,7 +172,8 @@ def test_one_column_may_be_several_targets(make: Make) -> None:
     [
         (["a", "b", "b"], {"kind": "binary", "positive": "a"}),
         (["c", "b", "b", "d"], {"kind": "binary", "positive": "b"}),
-        (["Y", "N", "Y"], {"kind": "binary", "positive": "Y"}),
+        (["Y", "N", "Y"], "binary"),
+        (["f", "t", None], "binary"),
         (["True", "False", "False"], "binary"),
         ([1.0, None, 0.0], "binary"),
         ([True, False], "binary"),

@@ -37,6 +37,8 @@ def read(values: Any, **more: Any) -> list[float | None]:
         ["false", "true", None],
         ["False ", " TRUE", None],
         ["no", "yes", None],
+        ["N", "y", None],
+        ["f", "T", None],
         pl.Series(["false", "true", None], dtype=pl.Categorical),
         pl.Series([0, 1, None], dtype=pl.UInt8),
     ],

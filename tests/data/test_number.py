@@ -1,5 +1,6 @@
 """Numbers: scaled or cut into buckets, what is missing flagged."""
 
+import re
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -229,6 +230,20 @@ def test_text_is_refused_and_an_id_suggested(scale: str) -> None:
     learnt = how.learn(pl.Series("x", [1.0]), None)
     with pytest.raises(DataError, match="found String such as 'red'"):
         learnt.encode(pl.Series("x", ["red"]))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["1.5", "-", " 2", None, "3"], "where 1 of 4 values are none, such as '-'."),
+        (["57", None], "such as '57': numbers written as text. Store them as numbers."),
+    ],
+)
+def test_text_that_could_be_numbers_is_refused_with_what_is_wrong(
+    values: list[Any], says: str
+) -> None:
+    with pytest.raises(DataError, match=re.escape(says)):
+        NumberSettings().learn(pl.Series("x", values), None)
 
 
 def test_lists_are_refused_and_ids_suggested() -> None:

@@ -348,6 +348,12 @@ DATA = {
         "\ntargets.like: column 'like' is 0 in all 300 ... There is nothing to tell apart.",
         log=columns(click=1, like=0),
     ),
+    "all rows in one class where a step happened": Wrong(
+        "targets.like: column 'like' is 0 in all 300 training rows that have a label; where "
+        "'click' did not happen it counts as 0. There is nothing to tell apart.",
+        "targets.like.given = 'click'",
+        log=columns(like=0),
+    ),
     "no label at all": Wrong(
         "targets.like: no training row has a label in 'like'.",
         log=columns(like=pl.lit(None, dtype=pl.Int64)),

@@ -220,6 +220,21 @@ SIMPLE: dict[str, Any] = {
 }
 
 
+def test_training_says_what_is_a_problem_of_the_data(desk: Any) -> None:
+    assert "problem" not in desk.call("train run.toml --out fine").err
+    desk.run_file("\nfeatures.seen.kind = 'number'\nfeatures.seen.column = 'click'")
+    answer = desk.call("train run.toml --out run")
+    assert answer.code == 0
+    assert "problem  features.seen: " in answer.err
+    assert "Leave it out" in answer.err
+
+
+def test_what_is_left_can_be_read_by_those_who_read_the_report(desk: Any) -> None:
+    assert desk.call("train run.toml --out run").code == 0
+    modes = {path.stat().st_mode for path in Path("run").iterdir() if path.is_file()}
+    assert len(modes) == 1
+
+
 def test_scenes_by_a_column(desk: Any) -> None:
     scenes = {"column": "place", "feed": [0], "ghost": [17]}
     like = {"kind": "binary", "scene": ["feed", "other"]}

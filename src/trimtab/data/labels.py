@@ -15,7 +15,9 @@ from trimtab.errors import DataError, RowError
 
 Values = NDArray[np.float32]
 
-_WORDS = {"true": 1.0, "yes": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "0": 0.0}
+_YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+WORDS = dict.fromkeys(_YES, 1.0) | dict.fromkeys(_NO, 0.0)
+"""Text that says whether something happened, in small letters."""
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 LARGEST = float(np.finfo(np.float32).max)
 """Labels are kept in 32 bits; larger ones would become infinite."""
@@ -142,7 +144,7 @@ def _common(column: pl.Series) -> list[Any]:
 def _numbers(column: pl.Series, label: LabelColumn) -> NDArray[np.float64]:
     if column.dtype in _TEXT:
         words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
-        numbers = words.replace_strict(_WORDS, default=None, return_dtype=pl.Float64)
+        numbers = words.replace_strict(WORDS, default=None, return_dtype=pl.Float64)
         if numbers.null_count() > column.null_count():
             hint = ' Say which value is the positive one: positive = "...".'
             raise DataError(

@@ -65,10 +65,9 @@ def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
     if column.dtype.is_temporal():
         column = _in_microseconds(column).to_physical()
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-        kind = "ids" if isinstance(column.dtype, pl.List | pl.Array) else "id"
         raise DataError(
-            f"features.{column.name}: kind 'number' expects numbers, found {column.dtype} such as "
-            f"{column.drop_nulls().head(1).to_list()[0]!r}. Should it be kind {kind!r}?"
+            f"features.{column.name}: kind 'number' expects numbers, found {column.dtype} "
+            f"{_what_is_no_number(column)}"
         )
     values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
     present = ~np.isnan(values)
@@ -79,6 +78,21 @@ def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
             f"features.{column.name}: row {{row}} is {values[row]:g}; expected finite numbers.", row
         )
     return np.where(present, values, 0.0), present
+
+
+def _what_is_no_number(column: pl.Series) -> str:
+    """Name a value that is not one, and what to do."""
+    wrong = values = column.drop_nulls()
+    kind = "ids" if isinstance(column.dtype, pl.List | pl.Array) else "id"
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
+        texts = values.cast(pl.String).str.strip_chars()
+        wrong = texts.filter(texts.cast(pl.Float64, strict=False).is_null())
+        if wrong.is_empty():
+            return f"such as {texts[0]!r}: numbers written as text. Store them as numbers."
+    named = wrong.head(1).to_list()[0]
+    if len(wrong) < len(values) / 2:
+        return f"where {len(wrong):,} of {len(values):,} values are none, such as {named!r}."
+    return f"such as {named!r}. Should it be kind {kind!r}?"
 
 
 def _in_microseconds(column: pl.Series) -> pl.Series:

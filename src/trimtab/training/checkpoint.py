@@ -26,8 +26,11 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     """
     whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     with beside(path, _ADVICE) as place:
+        place.touch()
+        mode = place.stat().st_mode  # A new file's here; safetensors makes its own for the owner.
         try:
             save_file(whole, place, metadata={"facts": json.dumps(facts)})
+            place.chmod(mode)
         except SafetensorError as error:
             raise OSError(str(error)) from None
         with place.open("rb+") as file:

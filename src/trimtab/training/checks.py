@@ -47,16 +47,20 @@ def _labels(settings: RunSettings, prepared: Prepared, known: set[str]) -> Itera
                 count += len(seen)
                 ends |= {float(seen.min()), float(seen.max())} if len(seen) else set()
                 everywhere &= bool(here.all())
-            yield from _problems(column, count, ends, "" if everywhere else " of its scenes")
+            which = "" if everywhere else " of its scenes"
+            yield from _problems(column, count, ends, which, target.given)
 
 
-def _problems(column: LabelColumn, rows: int, ends: set[float], which: str) -> Iterator[str]:
+def _problems(
+    column: LabelColumn, rows: int, ends: set[float], which: str, given: str | None
+) -> Iterator[str]:
     if not rows:
         yield f"{column.where}: no training row{which} has a label in {column.column!r}."
     elif column.rule == "zero_one" and len(ends) == 1:
         (value,) = ends
         never = column.positive is not None and value == 0
         hint = f"; none of them holds the positive value, {column.positive!r}" if never else ""
+        hint += f"; where {given!r} did not happen it counts as 0" if given and not value else ""
         yield (
             f"{column.where}: column {column.column!r} is {value:g} in all {rows:,} "
             f"training rows{which} that have a label{hint}. There is nothing to tell apart."

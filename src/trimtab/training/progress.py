@@ -2,7 +2,7 @@
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,14 @@ class Progress(ABC):
         """Show an evaluation that is done and saved."""
 
     @abstractmethod
-    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
-        """Show what the complete run left."""
+    def finished(
+        self,
+        folder: Path,
+        metrics: Mapping[str, Any],
+        served: str,
+        findings: Sequence[Mapping[str, str]],
+    ) -> None:
+        """Show what the complete run left, and what the data doctor calls a problem."""
 
 
 class Silent(Progress):
@@ -55,7 +61,13 @@ class Silent(Progress):
     def evaluated(self, state: State) -> None:
         """Show nothing."""
 
-    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
+    def finished(
+        self,
+        folder: Path,
+        metrics: Mapping[str, Any],
+        served: str,
+        findings: Sequence[Mapping[str, str]],
+    ) -> None:
         """Show nothing."""
 
 
@@ -118,10 +130,20 @@ class Terminal(Progress):
         score = "not known" if entry["score"] is None else f"{entry['score']:.4f}"
         self.console.print(f"epoch {entry['epoch']:5.2f}  {shown}  mean {score}{mark}")
 
-    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
-        """Print the table of targets and name the files."""
+    def finished(
+        self,
+        folder: Path,
+        metrics: Mapping[str, Any],
+        served: str,
+        findings: Sequence[Mapping[str, str]],
+    ) -> None:
+        """Print the table of targets, name the files, and say what the data's problems are."""
         self.bar.stop()
         self.console.print(f"served: {served}")
         self.console.print(targets_table(metrics))
         files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         self.console.print(f"{folder}: {', '.join(files)}")
+        for found in findings:
+            if found["severity"] == "problem":
+                text = f"problem  {found['where']}: {found['what']} {found['advice']}"
+                self.console.print(text, style="red", markup=False)

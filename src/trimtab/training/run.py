@@ -132,7 +132,9 @@ class Run:
         plan = growth.plan_of(self.folder, self.settings, self.statistics)
         if data is None:
             if self.settings.data.log is None:
-                raise DataError("the run was trained on a frame; give the rows to evaluate.")
+                raise DataError(
+                    "the run was trained on a frame: give labelled rows with --data (data=)."
+                )
             try:
                 prepared = prepare(plan)
             except DataError as error:
@@ -269,7 +271,7 @@ def _trained(
         folder, settings, prepared, evaluation=end.evaluation, calibration=end.calibration
     )
     write_report(page, folder / REPORT)
-    progress.finished(folder, end.metrics, end.served.told(state.curves))
+    progress.finished(folder, end.metrics, end.served.told(state.curves), page["findings"])
     statistics, rows = prepared.statistics, rows_of(prepared)
     return Run(folder, settings, statistics, state.model, calibration=end.calibration, rows=rows)
 

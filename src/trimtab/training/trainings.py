@@ -1,7 +1,7 @@
 """What a person sees while several models train one after another."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,13 @@ class Trainings(Progress):
             return state.best
         return value_of(best_by(state.curves, self.target)["metrics"][self.target])
 
-    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
+    def finished(
+        self,
+        folder: Path,
+        metrics: Mapping[str, Any],
+        served: str,
+        findings: Sequence[Mapping[str, str]],
+    ) -> None:
         """Print the training's line."""
         self.console.print(f"{self._which()}  {self.line}")
 
@@ -129,7 +135,7 @@ def seesaw_table(targets: Mapping[str, Any]) -> Table:
     for name, one in targets.items():
         low, high = one["interval"]
         table.add_row(
-            f"{name} ({one['metric']})" if len(name) < 9 else name,
+            f"{name} ({one['metric']})",
             _number(one["single"]),
             _number(one["shared"]),
             _signed(one["difference"]),

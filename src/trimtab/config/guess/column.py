@@ -8,10 +8,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.config.guess.names import words
+from trimtab.data.labels import WORDS
 
 SAMPLE = 200_000
 """Rows that values are counted in; what a column can hold is read over all of them."""
-_WORDS = {"true", "false", "yes", "no", "0", "1"}
 _SEPARATORS = ("|", ";", ",", "^", "#", " ")
 _DAYS = ("%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y")
 _HOURS = ("%Y%m%d%H", "%y%m%d%H")
@@ -131,7 +131,7 @@ class Column:
             return two and self.ends == (0, 1)
         if self.values.dtype != pl.String or not 2 <= self.distinct <= 12:
             return False
-        return {str(v).strip().lower() for v in self.values.unique().drop_nulls()} <= _WORDS
+        return {str(v).strip().lower() for v in self.values.unique().drop_nulls()} <= WORDS.keys()
 
     @cached_property
     def numbers(self) -> NDArray[np.float64]:
