@@ -167,6 +167,14 @@ def test_one_column_may_be_several_targets(make: Make) -> None:
     }
 
 
+def test_text_of_many_values_is_no_target_by_itself(make: Make) -> None:
+    log = {"x": np.arange(600) % 9, "price": [f"{i % 150}.5 EUR" for i in range(600)]}
+    with pytest.raises(InputError, match=r"'price' is text of 150 values.*\(price:VALUE\)"):
+        make(log, ["price"])
+    found, _ = make(log, ["price:3.5 EUR"])
+    assert found["targets"]["price"] == {"kind": "binary", "positive": "3.5 EUR"}
+
+
 @pytest.mark.parametrize(
     ("values", "settings"),
     [

@@ -17,6 +17,8 @@ from trimtab.data.labels import LabelColumn, read_labels
 from trimtab.data.settings import Scalar
 from trimtab.errors import InputError, nearest
 
+MOST_VALUES = 100
+"""Different ones that a column may have of which one is a target."""
 _YES = {"y", "t", "true", "yes", "1", "positive", "pos", "success"}
 
 
@@ -134,6 +136,12 @@ def _text_kind(column: Column) -> tuple[dict[str, Any], str]:
     if column.distinct == 2:
         other = "" if yes else "the rarer value counts as 1"
         return {"kind": "binary", "positive": yes[0] if yes else values[-1][0]}, other
+    if column.distinct > MOST_VALUES:
+        raise InputError(
+            f"targets: column {column.name!r} is text of {column.distinct:,} values, such as "
+            f"{values[0][0]!r}. Name the one that counts as 1 ({column.name}:VALUE), or store "
+            "numbers as numbers."
+        )
     note = f"its most frequent value counts as 1, the {column.distinct - 1:,} others as 0"
     return {"kind": "binary", "positive": values[0][0]}, note
 

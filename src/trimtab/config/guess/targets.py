@@ -9,7 +9,7 @@ import numpy as np
 from trimtab.config.guess.column import Column
 from trimtab.config.guess.line import Line, number, share
 from trimtab.config.guess.names import is_behaviour, is_label, short, spends_time
-from trimtab.config.guess.target import Guess, guess
+from trimtab.config.guess.target import MOST_VALUES, Guess, guess
 from trimtab.errors import InputError, nearest
 
 RARE = 0.03
@@ -130,7 +130,7 @@ def _could_be_target(column: Column) -> bool:
     if column.single or not (column.numeric or column.text or column.boolean):
         return False
     measured = column.numeric and not column.whole and column.finite
-    return measured or column.boolean or column.distinct <= 100
+    return measured or column.boolean or column.distinct <= MOST_VALUES
 
 
 def with_parents(targets: Sequence[Guess]) -> list[Guess]:
