@@ -41,7 +41,7 @@ from torch import Tensor
 from trimtab.data.columns import Columns
 from trimtab.data.vocabulary import FIRST
 from trimtab.training.loop import update
-from trimtab.training.order import TOGETHER, Order, batches
+from trimtab.training.order import TOGETHER, Order
 
 TABLES = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
 LOGS = (100_000, 1_000_000, 10_000_000)
@@ -166,7 +166,7 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     state, some, training = build(few)
     rows = Columns(names=some.names, arrays=mapped)
     order = Order(len(rows), batch_rows, training.seed)
-    waiting = batches(rows, order.buffers(0, WARM_UP + options.steps), take=state.take)
+    waiting = state.batches(rows, order.buffers(0, WARM_UP + options.steps))
     for _ in range(WARM_UP):
         update(state, next(waiting), training)
     start, trained = time.perf_counter(), 0

@@ -15,7 +15,7 @@ from trimtab.batch import Batch
 from trimtab.features.inputs import Dense, Inputs, SharedInputs
 from trimtab.training.at_once import in_parts
 from trimtab.training.loop import update
-from trimtab.training.order import Order, a_core_is_free, batches
+from trimtab.training.order import Order, a_core_is_free
 from trimtab.training.state import State
 
 TABLE_NODES = re.compile(r"Project|Expand|Distinct|Table|Lookup|Gather|Embed", re.IGNORECASE)
@@ -67,7 +67,7 @@ def measure(arrays: Arrays, steps: int) -> Iterator[dict[str, float]]:
 
     def go(over: Any, count: int) -> float:
         start = time.perf_counter()
-        for batch in batches(rows, order.buffers(0, count), take=over.take):
+        for batch in over.batches(rows, order.buffers(0, count)):
             update(over, batch, training)
         return (time.perf_counter() - start) / count
 

@@ -26,7 +26,7 @@ from trimtab.data.statistics import Statistics
 from trimtab.data.vocabulary import FIRST
 from trimtab.training.build import build_state
 from trimtab.training.loop import update
-from trimtab.training.order import Order, batches
+from trimtab.training.order import Order
 from trimtab.training.state import State
 
 from .worker import (
@@ -112,7 +112,7 @@ def train(arrays: Arrays) -> float:
 def epoch(state: State, rows: Columns, training: TrainingSettings) -> float:
     """Go over all rows once; return the mean loss of a target."""
     order = Order(len(rows), training.batch_rows, training.seed)
-    steps = batches(rows, order.buffers(0, order.steps), take=state.take)
+    steps = state.batches(rows, order.buffers(0, order.steps))
     losses = [update(state, batch, training) for batch in steps]
     return float(np.mean([float(loss) for step in losses for loss in step.values()]))
 

@@ -235,7 +235,10 @@ def test_text_is_refused_and_an_id_suggested(scale: str) -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        (["1.5", "-", " 2", None, "3"], "where 1 of 4 values are none, such as '-'."),
+        (
+            ["1.5", "-", " 2", None, "3"],
+            "where 1 of 4 values are no numbers, such as '-'. Leave them empty.",
+        ),
         (["57", None], "such as '57': numbers written as text. Store them as numbers."),
     ],
 )

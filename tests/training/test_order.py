@@ -1,5 +1,6 @@
 """The order of training rows: all of them once an epoch, well mixed, the same after a resume."""
 
+import os
 import threading
 import weakref
 
@@ -136,7 +137,7 @@ def test_batches_are_gathered_beside_where_a_core_is_free(
     free: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "a_core_is_free", lambda: free)
-    torch.set_num_threads(2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     by = []
 
     def told(matrices: Matrices, index: Index, threads: int) -> list[Tensor]:
@@ -145,6 +146,16 @@ def test_batches_are_gathered_beside_where_a_core_is_free(
 
     list(batches(columns(333), Order(333, 20, 1).buffers(0, 17), take=told))
     assert set(by) == {(not free, 1 if free else 2)}
+
+
+def test_a_core_is_free_where_a_step_has_fewer_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
+    for threads, free in ((1, True), (2, False), (3, False)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert module.a_core_is_free() == free
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert module.a_core_is_free()
 
 
 @pytest.mark.parametrize("free", [False, True])

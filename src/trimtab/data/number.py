@@ -91,7 +91,10 @@ def _what_is_no_number(column: pl.Series) -> str:
             return f"such as {texts[0]!r}: numbers written as text. Store them as numbers."
     named = wrong.head(1).to_list()[0]
     if len(wrong) < len(values) / 2:
-        return f"where {len(wrong):,} of {len(values):,} values are none, such as {named!r}."
+        return (
+            f"where {len(wrong):,} of {len(values):,} values are no numbers, such as {named!r}. "
+            "Leave them empty."
+        )
     return f"such as {named!r}. Should it be kind {kind!r}?"
 
 

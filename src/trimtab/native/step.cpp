@@ -185,6 +185,7 @@ class Step {
     }
     float* const of_bottom = room.of<float>(rows * tower.widths[0]);
     float* const of_first = room.of<float>(rows * wide);
+    // The first layer's outputs are rectified already: to do so again only says where relu is open.
     tower.back(bottom.outs.back(), rows, false, true, of_targets, 1, of_bottom);
     bottom.back(first, rows, true, false, columns_of(of_bottom, tower.widths[0]), tower.widths[0],
                 of_first);
@@ -219,8 +220,8 @@ class Step {
   const int64_t rows = b.rows, wide = n.widths[0];
   const int64_t over_ids = n.columns * n.width, over_all = over_ids + n.numbers;
   const int64_t hidden = n.bottom + n.tower, last = n.widths[hidden - 1];
-  int64_t count = 0;  // Of the distinct ids, and of each column's.
-  std::vector<int64_t> counts = std::vector<int64_t>(n.columns);
+  int64_t count = 0;  // Of the distinct ids.
+  std::vector<int64_t> counts = std::vector<int64_t>(n.columns);  // Of each column's.
   int32_t *distinct = nullptr, *inverse = nullptr;
   float *read = nullptr, *of_read = nullptr;
   // The first layer's numbers, then with the ids; the rest of the bottom; the tower and its heads.

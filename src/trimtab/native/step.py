@@ -108,9 +108,16 @@ class Network:
             table_squares=float_at(rules.squares),
         )
 
-    def stands(self) -> bool:
-        """Say whether the weights lie where they lay."""
-        return all(weight.data_ptr() == place for weight, place in self._weights.items())
+    def stands(self, state: Mapping[str, Tensor], squares: Tensor) -> bool:
+        """Say whether the weights lie where they lay, and the optimisers' states are those of then.
+
+        Parameters
+        ----------
+        state, squares
+            The first weight's and the tables'; a checkpoint that is read exchanges all.
+        """
+        same = self._rules.states[0] is state and self._rules.squares is squares
+        return same and all(w.data_ptr() == place for w, place in self._weights.items())
 
     def step(
         self,

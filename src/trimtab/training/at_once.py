@@ -1,6 +1,5 @@
 """A plain model's step in one call; every other one is done part by part."""
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -90,7 +89,6 @@ class _PlainStep:
         )
         self.pieces = model.features.pieces
         self.labels = {name: target.label for name, target in model.targets.items()}
-        self.states: list[dict[str, Tensor]] = [{}, {}]
         self.network: Network | None = None
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
@@ -103,20 +101,16 @@ class _PlainStep:
         return dict(zip(self.labels, reduce(losses, None, None, "rows").unbind(), strict=True))
 
     def _network(self) -> Network:
-        """Return what is changed by a step, found anew where a checkpoint was read since.
-
-        That exchanges the states of all weights, so two of them are looked at.
-        """
+        """Return what a step changes, found anew where a checkpoint was read since."""
         plain = self.plain
-        states = [self.adam.started(plain.bottom[0].weight), self.adagrad.state[plain.table]]
-        known = all(map(operator.is_, states, self.states))
-        if self.network is None or not (known and self.network.stands()):
+        state = self.adam.started(plain.bottom[0].weight)
+        squares = self.adagrad.state[plain.table]["sum"]
+        if self.network is None or not self.network.stands(state, squares):
             rules = Rules(
                 states=[self.adam.started(weight) for weight in plain.dense],
-                squares=self.adagrad.state[plain.table]["sum"],
+                squares=squares,
                 adam=self.adam.param_groups[0],
                 adagrad=self.adagrad.param_groups[0],
             )
-            self.states = states
             self.network = Network(plain, rules, repeated=REPEATED, block=BLOCK)
         return self.network

@@ -12,7 +12,7 @@ from trimtab.config.training import TrainingSettings
 from trimtab.data.columns import Columns
 from trimtab.errors import RunError
 from trimtab.training.front import mean
-from trimtab.training.order import Order, batches
+from trimtab.training.order import Order
 from trimtab.training.state import TABLE, State
 
 Evaluate = Callable[[], dict[str, float]]
@@ -50,8 +50,7 @@ def train(
     device = state.model.present.device
     started = time.perf_counter() - state.seconds
     total: dict[str, Tensor] = {}
-    pinned = device.type == "cuda"
-    for batch in batches(rows, order.buffers(state.step, last), take=state.take, pinned=pinned):
+    for batch in state.batches(rows, order.buffers(state.step, last)):
         if state.stale >= settings.patience:
             break
         renew(state, order, settings)

@@ -2,7 +2,7 @@
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from trimtab.config.schema import RunSettings
+from trimtab.config.terminal import print_severity
 from trimtab.data.prepare import Prepared
 from trimtab.evaluation.terminal import targets_table
 from trimtab.training.state import State
@@ -36,14 +37,12 @@ class Progress(ABC):
         """Show an evaluation that is done and saved."""
 
     @abstractmethod
-    def finished(
-        self,
-        folder: Path,
-        metrics: Mapping[str, Any],
-        served: str,
-        findings: Sequence[Mapping[str, str]],
-    ) -> None:
-        """Show what the complete run left, and what the data doctor calls a problem."""
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
+        """Show what the complete run left."""
+
+    @abstractmethod
+    def examined(self, findings: list[dict[str, str]]) -> None:
+        """Show what the data doctor found."""
 
 
 class Silent(Progress):
@@ -61,13 +60,10 @@ class Silent(Progress):
     def evaluated(self, state: State) -> None:
         """Show nothing."""
 
-    def finished(
-        self,
-        folder: Path,
-        metrics: Mapping[str, Any],
-        served: str,
-        findings: Sequence[Mapping[str, str]],
-    ) -> None:
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
+        """Show nothing."""
+
+    def examined(self, findings: list[dict[str, str]]) -> None:
         """Show nothing."""
 
 
@@ -130,20 +126,14 @@ class Terminal(Progress):
         score = "not known" if entry["score"] is None else f"{entry['score']:.4f}"
         self.console.print(f"epoch {entry['epoch']:5.2f}  {shown}  mean {score}{mark}")
 
-    def finished(
-        self,
-        folder: Path,
-        metrics: Mapping[str, Any],
-        served: str,
-        findings: Sequence[Mapping[str, str]],
-    ) -> None:
-        """Print the table of targets, name the files, and say what the data's problems are."""
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
+        """Print the table of targets and name the files."""
         self.bar.stop()
         self.console.print(f"served: {served}")
         self.console.print(targets_table(metrics))
         files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         self.console.print(f"{folder}: {', '.join(files)}")
-        for found in findings:
-            if found["severity"] == "problem":
-                text = f"problem  {found['where']}: {found['what']} {found['advice']}"
-                self.console.print(text, style="red", markup=False)
+
+    def examined(self, findings: list[dict[str, str]]) -> None:
+        """Print the problems; the rest is in the report."""
+        print_severity("problem", findings, Console(stderr=True, highlight=False))

@@ -24,7 +24,7 @@ from trimtab.training.build import build_state
 from trimtab.training.finish import finish
 from trimtab.training.in_memory import train_in_memory
 from trimtab.training.loop import renew, update
-from trimtab.training.order import Order, batches, room
+from trimtab.training.order import Order, room
 from trimtab.training.peaks import put
 from trimtab.training.state import State
 
@@ -165,8 +165,7 @@ def fit(state: State, rows: Columns, settings: RunSettings, stop: Stop) -> None:
     earlier = [step_of(at) for at in stop.earlier]
     wanted, kept = {shared, *own.values(), *earlier}, {}
     device = state.model.present.device
-    pinned = device.type == "cuda"
-    for batch in batches(rows, order.buffers(0, max(wanted)), take=state.take, pinned=pinned):
+    for batch in state.batches(rows, order.buffers(0, max(wanted))):
         renew(state, order, training)
         update(state, batch.to(device), training)
         if state.step in wanted:

@@ -271,7 +271,8 @@ def _trained(
         folder, settings, prepared, evaluation=end.evaluation, calibration=end.calibration
     )
     write_report(page, folder / REPORT)
-    progress.finished(folder, end.metrics, end.served.told(state.curves), page["findings"])
+    progress.finished(folder, end.metrics, end.served.told(state.curves))
+    progress.examined(page["findings"])
     statistics, rows = prepared.statistics, rows_of(prepared)
     return Run(folder, settings, statistics, state.model, calibration=end.calibration, rows=rows)
 

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
-from trimtab.data.columns import Take, take_by_numpy
+from trimtab.batch import Batch
+from trimtab.data.columns import Columns, Take, take_by_numpy
 from trimtab.layers import seed_of
 from trimtab.model import RankingModel
 from trimtab.training import checkpoint
 from trimtab.training.at_once import AtOnce, in_parts
 from trimtab.training.dense import Dense
+from trimtab.training.order import Buffer, batches
 from trimtab.training.watch import Watch
 
 TABLE = "features.tables.weight"
@@ -109,6 +111,11 @@ class State:
             setattr(self, name, facts[name])
         if self.tensors().keys() != tensors.keys():
             raise ValueError("The tensors are of other parts.")
+
+    def batches(self, rows: Columns, buffers: Iterator[Buffer]) -> Iterator[Batch]:
+        """Gather the batches of some buffers, as this training reads them."""
+        pinned = self.model.present.device.type == "cuda"
+        return batches(rows, buffers, take=self.take, pinned=pinned)
 
     def dense(self) -> dict[str, Tensor]:
         """Return the weights that the average is kept of: all but the tables."""

@@ -1,7 +1,7 @@
 """What a person sees while several models train one after another."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +91,12 @@ class Trainings(Progress):
             return state.best
         return value_of(best_by(state.curves, self.target)["metrics"][self.target])
 
-    def finished(
-        self,
-        folder: Path,
-        metrics: Mapping[str, Any],
-        served: str,
-        findings: Sequence[Mapping[str, str]],
-    ) -> None:
+    def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         """Print the training's line."""
         self.console.print(f"{self._which()}  {self.line}")
+
+    def examined(self, findings: list[dict[str, str]]) -> None:
+        """Show nothing: the data are those of the run that is asked about."""
 
     def _which(self) -> str:
         return f"{self.number}/{self.count} {self.what}" if self.what else ""

@@ -13,13 +13,13 @@ from torch import nn
 from trimtab.config.guess.column import Column
 from trimtab.config.guess.line import number
 from trimtab.config.guess.names import is_amount_of_time, short, time_unit
-from trimtab.data.labels import LabelColumn, read_labels
+from trimtab.data.labels import WORDS, LabelColumn, read_labels
 from trimtab.data.settings import Scalar
 from trimtab.errors import InputError, nearest
 
 MOST_VALUES = 100
 """Different ones that a column may have of which one is a target."""
-_YES = {"y", "t", "true", "yes", "1", "positive", "pos", "success"}
+_YES = {word for word, value in WORDS.items() if value} | {"positive", "pos", "success"}
 
 
 @dataclass(frozen=True, kw_only=True)
