@@ -40,7 +40,7 @@ from torch import Tensor
 
 from trimtab.data.columns import Columns
 from trimtab.data.vocabulary import FIRST
-from trimtab.training.loop import update
+from trimtab.training.loop import update, updates
 from trimtab.training.order import TOGETHER, Order
 
 TABLES = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
@@ -167,12 +167,13 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     rows = Columns(names=some.names, arrays=mapped)
     order = Order(len(rows), batch_rows, training.seed)
     waiting = state.batches(rows, order.buffers(0, WARM_UP + options.steps))
-    for _ in range(WARM_UP):
-        update(state, next(waiting), training)
-    start, trained = time.perf_counter(), 0
-    for batch in waiting:
-        update(state, batch, training)
-        trained += len(batch)
+    start, trained = 0.0, 0
+    for batches in waiting:
+        if not start and state.step >= WARM_UP:
+            start = time.perf_counter()
+        for _ in updates(state, batches, training):
+            pass
+        trained += len(batches.rows) if start else 0
     seconds = time.perf_counter() - start
     peak, mapped_bytes = peak_memory_bytes(), file_bytes() - files
     table = state.model.features.tables

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trimtab.batch import Batch
 from trimtab.features.inputs import Dense, Inputs, SharedInputs
 from trimtab.training.at_once import in_parts
-from trimtab.training.loop import update
+from trimtab.training.loop import updates
 from trimtab.training.order import Order, a_core_is_free
 from trimtab.training.state import State
 
@@ -67,8 +67,9 @@ def measure(arrays: Arrays, steps: int) -> Iterator[dict[str, float]]:
 
     def go(over: Any, count: int) -> float:
         start = time.perf_counter()
-        for batch in over.batches(rows, order.buffers(0, count)):
-            update(over, batch, training)
+        for batches in over.batches(rows, order.buffers(0, count)):
+            for _ in updates(over, batches, training):
+                pass
         return (time.perf_counter() - start) / count
 
     for made in (state, apart, watched):

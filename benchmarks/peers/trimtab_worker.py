@@ -25,7 +25,7 @@ from trimtab.data.scenes import Scenes
 from trimtab.data.statistics import Statistics
 from trimtab.data.vocabulary import FIRST
 from trimtab.training.build import build_state
-from trimtab.training.loop import update
+from trimtab.training.loop import updates
 from trimtab.training.order import Order
 from trimtab.training.state import State
 
@@ -112,9 +112,9 @@ def train(arrays: Arrays) -> float:
 def epoch(state: State, rows: Columns, training: TrainingSettings) -> float:
     """Go over all rows once; return the mean loss of a target."""
     order = Order(len(rows), training.batch_rows, training.seed)
-    steps = state.batches(rows, order.buffers(0, order.steps))
-    losses = [update(state, batch, training) for batch in steps]
-    return float(np.mean([float(loss) for step in losses for loss in step.values()]))
+    waiting = state.batches(rows, order.buffers(0, order.steps))
+    losses = [each for batches in waiting for each in updates(state, batches, training)]
+    return float(np.mean([float(loss) for each in losses for loss in each.values()]))
 
 
 def columns(arrays: Arrays) -> Columns:

@@ -1,4 +1,4 @@
-"""The one type that crosses every folder: rows of an impression log, as tensors."""
+"""What crosses every folder: rows of an impression log as tensors, a batch or several."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +84,43 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """Return the same rows on ``device``."""
         return self.apply(lambda tensor: tensor.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Batches that lie end to end.
+
+    Attributes
+    ----------
+    rows
+        Of all of them.
+    sizes
+        Rows of each.
+    """
+
+    rows: Batch
+    sizes: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def split(self) -> list[Batch]:
+        """Return each for itself; nothing is copied."""
+        return self.rows.split(self.sizes)
+
+    def single(self) -> list["Batches"]:
+        """Return each as several of which there is one."""
+        return [Batches(batch, [len(batch)]) for batch in self.split()]
+
+    def cut(self, first: int) -> tuple["Batches", "Batches"]:
+        """Return the ``first`` so many, and the others; nothing is copied."""
+        sizes = self.sizes[:first], self.sizes[first:]
+        parts = self.rows.split([sum(some) for some in sizes])
+        return Batches(parts[0], sizes[0]), Batches(parts[1], sizes[1])
+
+    def to(self, device: torch.device) -> "Batches":
+        """Return the same batches on ``device``."""
+        return Batches(self.rows.to(device), self.sizes)
 
 
 def _split(ids: Ids, sizes: Sequence[int]) -> list[Ids]:

@@ -1,4 +1,4 @@
-"""A plain model's step in one call: to the last bit what its parts give, or not done at all."""
+"""A plain model's steps in one call: to the last bit what their parts give, or not done at all."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch import Tensor
 
 from trimtab.balancing.fixed import FixedWeights
+from trimtab.batch import Batch, Batches
 from trimtab.config.load import parse
 from trimtab.data.columns import Columns
 from trimtab.data.prepare import prepare
@@ -17,7 +19,7 @@ from trimtab.errors import RunError
 from trimtab.targets.binary import Binary
 from trimtab.training.at_once import at_once, in_parts
 from trimtab.training.build import build_state
-from trimtab.training.loop import update
+from trimtab.training.loop import updates
 from trimtab.training.state import State
 from trimtab.trunks import SharedBottom
 
@@ -81,6 +83,14 @@ PLAIN: list[dict[str, Any]] = [
 ]
 
 
+def alone(batch: Batch) -> Batches:
+    return Batches(batch, [len(batch)])
+
+
+def update(state: State, batch: Batch, training: Any) -> dict[str, Tensor]:
+    return next(updates(state, alone(batch), training))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("content", PLAIN, ids=str)
 def test_it_is_what_the_parts_give(content: dict[str, Any], threads: int) -> None:
@@ -90,13 +100,11 @@ def test_it_is_what_the_parts_give(content: dict[str, Any], threads: int) -> Non
     parts.at_once = in_parts
     for step in range(STEPS):
         some = np.arange(step * ROWS, (step + 1) * ROWS - 3 * step)
-        assert once.at_once(rows.batch(some[:0])) == {}
+        assert once.at_once(alone(rows.batch(some[:0]))) == []
         losses = [update(state, rows.batch(some), training) for state in (once, parts)]
         assert losses[0].keys() == losses[1].keys()
-        assert all(torch.equal(losses[0][name], losses[1][name]) for name in losses[1])
-    found, wanted = once.tensors(), parts.tensors()
-    assert found.keys() == wanted.keys()
-    assert {name for name in wanted if not torch.equal(found[name], wanted[name])} == set()
+        assert all(torch.isclose(losses[0][name], losses[1][name]) for name in losses[1])
+    assert differences(once, parts) == set()
     assert once.step == parts.step == STEPS
 
 
@@ -155,9 +163,44 @@ def test_a_sum_of_losses_that_is_not_finite_is_said() -> None:
         update(state, batch, training)
 
 
+@pytest.mark.parametrize("content", PLAIN, ids=str)
+def test_several_in_one_call_are_each_for_itself(content: dict[str, Any]) -> None:
+    (once, rows, training), (parts, _, _) = start(content), start(content)
+    sizes = [ROWS, 1, ROWS - 30, 0, 2 * ROWS]
+    several = Batches(rows.batch(np.random.default_rng(1).permutation(sum(sizes))), sizes)
+    losses = [list(updates(once, several, training))]
+    losses.append([update(parts, batch, training) for batch in several.split()])
+    assert len(losses[0]) == len(losses[1]) == len(sizes)
+    for found, wanted in zip(*losses, strict=True):
+        assert found.keys() == wanted.keys()
+        assert all(torch.isclose(found[name], wanted[name]) for name in wanted)
+    assert differences(once, parts) == set()
+    assert once.step == parts.step == len(sizes)
+
+
+def differences(one: State, other: State) -> set[str]:
+    found, wanted = one.tensors(), other.tensors()
+    assert found.keys() == wanted.keys()
+    return {name for name in wanted if not torch.equal(found[name], wanted[name])}
+
+
+def test_steps_before_one_that_cannot_be_done_are_done() -> None:
+    state, rows, training = start({"features": ids(age="number")})
+    several = Batches(rows.batch(np.arange(3 * ROWS)), [ROWS] * 3)
+    wrong = several.rows.numbers.clone()
+    wrong[ROWS + 5] = torch.inf
+    broken = Batches(replace(several.rows, numbers=wrong), several.sizes)
+    assert len(state.at_once(broken)) == 1
+    other, _, _ = start({"features": ids(age="number")})
+    update(other, several.split()[0], training)
+    assert differences(state, other) == set()
+    with pytest.raises(RunError, match="the loss is not finite at step 2"):
+        list(updates(start({"features": ids(age="number")})[0], broken, training))
+
+
 def unchanged(state: State, rows: Columns, index: Any) -> None:
     before = {name: tensor.clone() for name, tensor in state.tensors().items()}
-    assert state.at_once(rows.batch(index)) == {}
+    assert state.at_once(alone(rows.batch(index))) == []
     after = state.tensors()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
@@ -181,8 +224,7 @@ def test_it_goes_on_from_what_is_restored() -> None:
     for state in (once, parts):
         state.restore({name: tensor.clone() for name, tensor in kept.items()}, facts)
         update(state, some[2], training)
-    found, wanted = once.tensors(), parts.tensors()
-    assert {name for name in wanted if not torch.equal(found[name], wanted[name])} == set()
+    assert differences(once, parts) == set()
 
 
 def other_rates(state: State) -> None:
@@ -204,21 +246,20 @@ def test_it_sees_what_changes_between_steps(change: Callable[[State], None]) -> 
         for state in (once, parts):
             update(state, batch, training)
             change(state)
-    found, wanted = once.tensors(), parts.tensors()
-    assert {name for name in wanted if not torch.equal(found[name], wanted[name])} == set()
+    assert differences(once, parts) == set()
 
 
 def test_row_weights_are_left_to_the_parts() -> None:
     targets = TARGETS | {"click": {"kind": "binary", "row_weight": "weight"}}
     state, rows, training = start({"targets": targets})
-    assert state.at_once(rows.batch(np.arange(ROWS))) == {}
+    assert state.at_once(alone(rows.batch(np.arange(ROWS)))) == []
     update(state, rows.batch(np.arange(ROWS)), training)
 
 
 def test_a_model_that_is_not_in_training_is_left_alone() -> None:
     state, rows, _ = start({})
     state.model.eval()
-    assert state.at_once(rows.batch(np.arange(ROWS))) == {}
+    assert state.at_once(alone(rows.batch(np.arange(ROWS)))) == []
 
 
 def test_a_loss_that_is_not_finite_changes_nothing_and_is_said() -> None:
@@ -241,6 +282,6 @@ def test_missing_labels_move_nothing() -> None:
     other.at_once = in_parts
     losses = [update(made, batch, training) for made in (state, other)]
     assert losses[0]["like"] == 0
-    assert all(torch.equal(losses[0][name], losses[1][name]) for name in losses[0])
+    assert all(torch.isclose(losses[0][name], losses[1][name]) for name in losses[0])
     head = "model.towers.all.heads.like.bias"
     assert torch.equal(state.tensors()[head], other.tensors()[head])

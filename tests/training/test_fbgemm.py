@@ -77,9 +77,10 @@ def prepared_state(run: RunSettings) -> tuple[State, Prepared]:
 
 def steps(state: State, prepared: Prepared, run: RunSettings, last: int) -> None:
     order = Order(len(prepared.train), run.training.batch_rows, run.training.seed)
-    for batch in batches(prepared.train, order.buffers(state.step, last)):
-        renew(state, order, run.training)
-        update(state, batch, run.training)
+    for some in batches(prepared.train, order.buffers(state.step, last)):
+        for batch in some.split():
+            renew(state, order, run.training)
+            update(state, batch, run.training)
 
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=list(ENGINES))

@@ -1,4 +1,4 @@
-// A whole training step of a plain model: the loops of the other files, one after the other, with
+// Whole training steps of a plain model: the loops of the other files, one after the other, with
 // nothing between them for which a thread could fall asleep. To the last bit what they give alone.
 #include <sys/mman.h>
 
@@ -153,8 +153,8 @@ class Step {
               room.of<float>(rows * n.targets));
   }
 
-  // Computes the losses [target, row]; says whether their weighted sum is finite for certain.
-  bool forward(float* losses) {
+  // Computes each target's mean loss; says whether the weighted sum of all is finite for certain.
+  bool forward(float* means) {
     read = room.of<float>(count * n.width);
     float* const products = room.of<float>(count * std::min(wide, n.block));
     gather(n.table, n.width, distinct, count, read);
@@ -170,7 +170,13 @@ class Step {
     int wrong = 0;
     for (int64_t t = 0; t < n.targets; ++t) {
       const float largest = most / std::max(1.0f, n.target_weights[t]);
-      for (int64_t i = 0; i < rows; ++i) wrong |= !(losses[t * rows + i] <= largest);
+      double sum = 0;
+#pragma omp simd reduction(+ : sum) reduction(| : wrong)
+      for (int64_t i = 0; i < rows; ++i) {
+        const float loss = losses[t * rows + i];
+        sum += loss, wrong |= !(loss <= largest);
+      }
+      means[t] = float(sum / double(rows));
     }
     return !wrong;
   }
@@ -233,6 +239,7 @@ class Step {
   float* const head_biases = heads + n.targets * last;
   float* const of_heads = room.of<float>(n.targets * (last + 1));
   float* const of_head_biases = of_heads + n.targets * last;
+  float* const losses = room.of<float>(n.targets * rows);  // [target, row], as their slopes.
   float* const of_logits = room.of<float>(n.targets * rows);
   std::vector<int64_t> sizes;  // Of the tensors that Adam updates, with their gradients.
   std::vector<float*> slopes;
@@ -242,16 +249,28 @@ class Step {
 
 extern "C" {
 
-// Does a step and returns 1, or 0 with nothing changed where distinct ids repeat less than repeated
-// times, or where a loss [target, row] is so large that the sum of all might not be finite.
-int64_t plain_step(const Network* network, const Batch* batch, int64_t repeated, float* losses) {
-  room.again();
-  Step step(*network, *batch);
-  if (!step.find(repeated)) return 0;
-  step.lay_out();
-  if (!step.forward(losses)) return 0;
-  step.backward();
-  step.update();
-  return 1;
+// Does a step for each of so many batches that lie end to end, of so many rows each; means are of the
+// losses [step, target] before it. Returns how many were done: all, or those before the first whose
+// distinct ids repeat less than repeated times, or with a loss so large that the sum of all might not
+// be finite. That one changes nothing.
+int64_t plain_steps(const Network* network, const Batch* batches, int64_t count,
+                    const int64_t* sizes, int64_t repeated, float* means) {
+  Batch batch = *batches;
+  std::vector<const float*> labels(batch.labels, batch.labels + network->targets);
+  batch.labels = labels.data();
+  for (int64_t i = 0; i < count; ++i) {
+    batch.rows = sizes[i];
+    room.again();
+    Step step(*network, batch);
+    if (!step.find(repeated)) return i;
+    step.lay_out();
+    if (!step.forward(means + i * network->targets)) return i;
+    step.backward();
+    step.update();
+    batch.wanted += sizes[i] * network->columns;
+    batch.numbers += sizes[i] * network->numbers;
+    for (int64_t t = 0; t < network->targets; ++t) labels[t] += sizes[i] * batch.label_steps[t];
+  }
+  return count;
 }
 }

@@ -1,4 +1,4 @@
-"""A whole training step of a plain model in one call."""
+"""Whole training steps of a plain model in one call."""
 
 import ctypes
 from collections.abc import Mapping, Sequence
@@ -87,8 +87,8 @@ class Network:
         self._rules = rules
         self._weights = {weight: weight.data_ptr() for weight in (*dense, plain.table)}
         self._repeated = _Long(repeated)
-        self._step = library().plain_step
-        self._step.restype = _Long
+        self._steps = library().plain_steps
+        self._steps.restype = _Long
         self._struct = _Network(
             columns=len(plain.offsets),
             width=plain.table.shape[1],
@@ -119,25 +119,29 @@ class Network:
         same = self._rules.states[0] is state and self._rules.squares is squares
         return same and all(w.data_ptr() == place for w, place in self._weights.items())
 
-    def step(
+    def steps(
         self,
         wanted: Int[Tensor, "rows columns"],
         numbers: Float[Tensor, "rows numbers"],
         labels: Sequence[Float[Tensor, " rows"]],
-    ) -> Float[Tensor, "targets rows"] | None:
-        """Do a step; return each row's losses before it, or None where nothing was done.
+        sizes: Sequence[int],
+    ) -> Float[Tensor, "steps targets"]:
+        """Do a step a batch; return the mean losses of each one's rows, as they were before it.
 
-        That is where table rows repeat less than asked, or a loss is not finite or nearly so.
-        Else it is to the last bit what the layers, losses and updates of this folder give one by
-        one.
+        A batch whose table rows repeat less than asked, or with a loss that is not finite or nearly
+        so, changes nothing, and no batch behind it is looked at. What is done is to the last bit
+        what the layers, losses and updates of this folder give one by one.
 
         Parameters
         ----------
         wanted
             Table rows, each column's of its own table, counted within it.
+        sizes
+            Rows of each batch; they lie end to end.
         """
+        assert sum(sizes) == len(wanted), (sizes, len(wanted))
         wanted, numbers = wanted.contiguous(), numbers.contiguous()
-        losses = numbers.new_empty(len(labels), len(wanted))
+        losses = numbers.new_empty(len(sizes), len(labels))
         batch = _Batch(
             rows=len(wanted),
             wanted=ids_at(wanted),
@@ -150,9 +154,10 @@ class Network:
         struct.rate, struct.decay = adam["lr"], adam["weight_decay"]
         struct.table_rate, struct.table_decay = adagrad["lr"], adagrad["weight_decay"]
         struct.table_longest, struct.table_eps = adagrad["longest"] or 0.0, adagrad["eps"]
-        network = ctypes.byref(struct)
-        done = self._step(network, ctypes.byref(batch), self._repeated, float_at(losses))
-        return losses if done else None
+        network, count, rows = ctypes.byref(struct), _Long(len(sizes)), longs(sizes)
+        found = float_at(losses)
+        done = self._steps(network, ctypes.byref(batch), count, rows, self._repeated, found)
+        return losses[:done]
 
 
 class _Batch(ctypes.Structure):

@@ -1,4 +1,4 @@
-"""A plain model's step in one call; every other one is done part by part."""
+"""A plain model's steps in one call; those of every other one are done part by part."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from trimtab.balancing.base import Balancer
 from trimtab.balancing.fixed import FixedWeights
 from trimtab.balancing.objective import Objective
-from trimtab.balancing.reduction import reduce
-from trimtab.batch import Batch
+from trimtab.batch import Batches
 from trimtab.config.training import TrainingSettings
 from trimtab.features.encoder import REPEATED
 from trimtab.features.engines.native import BLOCK
@@ -23,13 +22,13 @@ from trimtab.trunks.shared_bottom import SharedBottom
 _KNOWN = {SharedBottom, FixedWeights, Binary}
 """What the call computes; a class derived from one of these may do something else."""
 
-AtOnce = Callable[[Batch], dict[str, Tensor]]
-"""Does a step and returns each target's loss before it; nothing where it was not done."""
+AtOnce = Callable[[Batches], list[dict[str, Tensor]]]
+"""Does steps, one a batch, until one cannot be done; returns each target's loss before each."""
 
 
-def in_parts(batch: Batch) -> dict[str, Tensor]:
+def in_parts(batches: Batches) -> list[dict[str, Tensor]]:
     """Do nothing: each part of a step is to be called for itself."""
-    return {}
+    return []
 
 
 def at_once(
@@ -39,12 +38,12 @@ def at_once(
     optimizers: tuple[FusedAdamW, torch.optim.Optimizer],
     training: TrainingSettings,
 ) -> AtOnce:
-    """Return how a step is done in one call, where the model is plain enough for one.
+    """Return how steps are done in one call, where the model is plain enough for it.
 
     That is, in float32 with the engine ``native``: single ids and numbers without tables of the
     targets' own, layers with relu behind each and no more, one bottom, one tower for all rows,
     binary targets that depend on no other, fixed weights. Python and what it calls are a third of
-    such a step; the deeper a model, the less they count.
+    such a step elsewhere; the deeper a model, the less they count.
     """
     (tower, *others), names = model.towers.values(), list(model.targets)
     hidden = [mlp.linears() for mlp in tower.hidden.values()]
@@ -91,14 +90,13 @@ class _PlainStep:
         self.labels = {name: target.label for name, target in model.targets.items()}
         self.network: Network | None = None
 
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        if batch.weights or not self.model.training:
-            return {}
-        labels = [label(batch.labels) for label in self.labels.values()]
-        losses = self._network().step(batch.ids, self.pieces(batch.numbers), labels)
-        if losses is None:
-            return {}
-        return dict(zip(self.labels, reduce(losses, None, None, "rows").unbind(), strict=True))
+    def __call__(self, batches: Batches) -> list[dict[str, Tensor]]:
+        rows = batches.rows
+        if rows.weights or not self.model.training:
+            return []
+        labels = [label(rows.labels) for label in self.labels.values()]
+        done = self._network().steps(rows.ids, self.pieces(rows.numbers), labels, batches.sizes)
+        return [dict(zip(self.labels, losses.unbind(), strict=True)) for losses in done.unbind()]
 
     def _network(self) -> Network:
         """Return what a step changes, found anew where a checkpoint was read since."""

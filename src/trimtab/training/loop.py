@@ -1,13 +1,13 @@
 """The training loop. Read this file first; every other part is one call away."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trimtab.batch import Batch
+from trimtab.batch import Batch, Batches
 from trimtab.config.training import TrainingSettings
 from trimtab.data.columns import Columns
 from trimtab.errors import RunError
@@ -50,14 +50,17 @@ def train(
     device = state.model.present.device
     started = time.perf_counter() - state.seconds
     total: dict[str, Tensor] = {}
-    for batch in state.batches(rows, order.buffers(state.step, last)):
-        if state.stale >= settings.patience:
-            break
-        renew(state, order, settings)
-        losses = update(state, batch.to(device), settings)
-        total = {name: total.get(name, 0.0) + loss for name, loss in losses.items()}
-        progress(state, len(batch))
-        if order.pauses(state.step, settings.evaluations):
+    for batches in state.batches(rows, order.buffers(state.step, last)):
+        coming = batches.to(device)
+        while coming and state.stale < settings.patience:
+            renew(state, order, settings)
+            pause = order.pause(state.step, settings.evaluations)
+            now, coming = coming.cut(pause - state.step)
+            for size, losses in zip(now.sizes, updates(state, now, settings), strict=True):
+                total = {name: total.get(name, 0.0) + loss for name, loss in losses.items()}
+                progress(state, size)
+            if state.step < pause:
+                continue
             state.watch.require_finite()
             _require_finite(state)
             state.seconds = time.perf_counter() - started
@@ -65,6 +68,8 @@ def train(
             better = record(state, means, evaluate, epoch=state.step / order.steps)
             save(state, better)
             total, since = {}, state.step
+        if state.stale >= settings.patience:
+            break
 
 
 def renew(state: State, order: Order, settings: TrainingSettings) -> None:
@@ -73,16 +78,23 @@ def renew(state: State, order: Order, settings: TrainingSettings) -> None:
         state.renew(settings.seed)
 
 
+def updates(
+    state: State, batches: Batches, settings: TrainingSettings
+) -> Iterator[dict[str, Tensor]]:
+    """Do an update a batch, several at once where that is possible; yield what ``update`` gives."""
+    for some in batches.single() if state.keep else [batches]:  # An average follows each update.
+        done = state.at_once(some)
+        state.step += len(done)
+        if done:
+            state.follow()
+        yield from done
+        _, left = some.cut(len(done))
+        for batch in left.split():
+            yield update(state, batch, settings)
+
+
 def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, Tensor]:
-    """Do one update; return each target's loss before it."""
-    losses = state.at_once(batch) or _in_parts(state, batch, settings)
-    state.step += 1
-    state.follow()
-    return losses
-
-
-def _in_parts(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, Tensor]:
-    """Compute losses and gradients, and update the weights by them."""
+    """Do an update part by part; return each target's loss before it."""
     losses, tasks = state.forward(batch)
     with torch.no_grad():
         state.watch.see(state.step + 1, state.balancer.combine(losses), losses)
@@ -96,6 +108,8 @@ def _in_parts(state: State, batch: Batch, settings: TrainingSettings) -> dict[st
         torch.nn.utils.clip_grad_norm_(dense, settings.max_gradient_norm)
     for optimizer in state.optimizers:
         optimizer.step()
+    state.step += 1
+    state.follow()
     return {name: value.detach() for name, value in losses.items()}
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trimtab.batch import Batch
+from trimtab.batch import Batches
 from trimtab.data.columns import Columns, Spans, Take, take_by_numpy
 
 BLOCKS = 256
@@ -23,7 +23,7 @@ where that has more rows."""
 Index = NDArray[np.int64]
 Buffer = tuple[Spans, Sequence[Index]]
 """Rows that are held in memory together, and the batches made of them, counted within them."""
-Gather = Callable[[Columns, Sequence[Index]], list[Batch]]
+Gather = Callable[[Columns, Sequence[Index]], Batches]
 """Makes batches of rows that are held."""
 
 
@@ -52,9 +52,9 @@ class Order:
         """Batches of an epoch; the last one may be smaller."""
         return -(-self.rows // self.batch_rows)
 
-    def pauses(self, step: int, evaluations: int) -> bool:
-        """Say whether to evaluate after ``step``: so many times an epoch, and at its very end."""
-        return step * evaluations // self.steps > (step - 1) * evaluations // self.steps
+    def pause(self, step: int, evaluations: int) -> int:
+        """Return the next step after which to evaluate: so many an epoch, the last at its end."""
+        return -(-(step * evaluations // self.steps + 1) * self.steps // evaluations)
 
     def buffers(self, step: int, last: int) -> Iterator[Buffer]:
         """Return what is visited from ``step`` (counted from the start of training) to ``last``."""
@@ -116,8 +116,8 @@ def a_core_is_free() -> bool:
 
 def batches(
     columns: Columns, buffers: Iterator[Buffer], *, take: Take = take_by_numpy, pinned: bool = False
-) -> Iterator[Batch]:
-    """Gather batches: the next few (and their buffer) while the caller works on these.
+) -> Iterator[Batches]:
+    """Gather batches, a few at once: the next ones (and their buffer) while the caller works.
 
     Where no core is free for that they are gathered in between, by all of the caller's threads:
     a plain step on every core lost more to a thread beside it than gathering takes. Small batches
@@ -134,33 +134,33 @@ def batches(
     beside = pinned or a_core_is_free()
     threads = 1 if beside else torch.get_num_threads()
 
-    def gather(held: Columns, some: Sequence[Index]) -> list[Batch]:
-        whole = held.batch(np.concatenate(some), take, threads)
-        whole = whole.apply(Tensor.pin_memory) if pinned else whole
-        return whole.split([len(index) for index in some])
+    def gather(held: Columns, some: Sequence[Index]) -> Batches:
+        rows = held.batch(np.concatenate(some), take, threads)
+        rows = rows.apply(Tensor.pin_memory) if pinned else rows
+        return Batches(rows, [len(index) for index in some])
 
     return (_beside if beside else _in_between)(columns, buffers, gather)
 
 
-def _beside(columns: Columns, buffers: Iterator[Buffer], gather: Gather) -> Iterator[Batch]:
+def _beside(columns: Columns, buffers: Iterator[Buffer], gather: Gather) -> Iterator[Batches]:
     with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting: Future[list[Batch]] | None = None
+        waiting: Future[Batches] | None = None
         for spans, indices in buffers:
             held = thread.submit(columns.held, spans)
             for some in _together(indices):
                 coming = thread.submit(lambda held, some: gather(held.result(), some), held, some)
                 if waiting is not None:
-                    yield from waiting.result()
+                    yield waiting.result()
                 waiting = coming
         if waiting is not None:
-            yield from waiting.result()
+            yield waiting.result()
 
 
-def _in_between(columns: Columns, buffers: Iterator[Buffer], gather: Gather) -> Iterator[Batch]:
+def _in_between(columns: Columns, buffers: Iterator[Buffer], gather: Gather) -> Iterator[Batches]:
     for spans, indices in buffers:
         held = columns.held(spans)
         for some in _together(indices):
-            yield from gather(held, some)
+            yield gather(held, some)
         del held  # Before the next one is read.
 
 

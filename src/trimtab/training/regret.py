@@ -23,7 +23,7 @@ from trimtab.evaluation.intervals import UserBootstrap
 from trimtab.training.build import build_state
 from trimtab.training.finish import finish
 from trimtab.training.in_memory import train_in_memory
-from trimtab.training.loop import renew, update
+from trimtab.training.loop import renew, updates
 from trimtab.training.order import Order, room
 from trimtab.training.peaks import put
 from trimtab.training.state import State
@@ -165,12 +165,17 @@ def fit(state: State, rows: Columns, settings: RunSettings, stop: Stop) -> None:
     earlier = [step_of(at) for at in stop.earlier]
     wanted, kept = {shared, *own.values(), *earlier}, {}
     device = state.model.present.device
-    for batch in state.batches(rows, order.buffers(0, max(wanted))):
+    for batches in state.batches(rows, order.buffers(0, max(wanted))):
         renew(state, order, training)
-        update(state, batch.to(device), training)
-        if state.step in wanted:
-            with state.averaged():
-                kept[state.step] = {n: t.clone() for n, t in state.model.state_dict().items()}
+        coming = batches.to(device)
+        while coming:
+            pause = min(step for step in wanted if step > state.step)
+            now, coming = coming.cut(pause - state.step)
+            for _ in updates(state, now, training):
+                pass
+            if state.step in wanted:
+                with state.averaged():
+                    kept[state.step] = {n: t.clone() for n, t in state.model.state_dict().items()}
     put(state.model, shared, own, kept.__getitem__, earlier)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trimtab.balancing.base import Balancer
 from trimtab.balancing.objective import Objective
-from trimtab.batch import Batch
+from trimtab.batch import Batches
 from trimtab.data.columns import Columns, Take, take_by_numpy
 from trimtab.layers import seed_of
 from trimtab.model import RankingModel
@@ -32,7 +32,7 @@ class State:
     Attributes
     ----------
     at_once
-        Does a whole step, or nothing; then each part of it is called for itself.
+        Does whole steps, or none; then each part of a step is called for itself.
     take
         Copies a batch's rows.
     average
@@ -112,7 +112,7 @@ class State:
         if self.tensors().keys() != tensors.keys():
             raise ValueError("The tensors are of other parts.")
 
-    def batches(self, rows: Columns, buffers: Iterator[Buffer]) -> Iterator[Batch]:
+    def batches(self, rows: Columns, buffers: Iterator[Buffer]) -> Iterator[Batches]:
         """Gather the batches of some buffers, as this training reads them."""
         pinned = self.model.present.device.type == "cuda"
         return batches(rows, buffers, take=self.take, pinned=pinned)
