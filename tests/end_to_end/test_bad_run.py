@@ -92,6 +92,14 @@ def test_resume_with_other_settings(finished: Any) -> None:
     assert json.loads(Path("run/settings.json").read_text())["training"]["epochs"] == 2
 
 
+def test_resume_of_nothing_says_that_it_starts_at_the_beginning(desk: Any) -> None:
+    says = "run: no checkpoint to go on from; training starts at the beginning.\n"
+    for told in (True, False):
+        answer = desk.call("train run.toml --out run --resume")
+        assert (answer.code, answer.err.startswith(says)) == (0, told)
+    assert says not in desk.call("train run.toml --out other").err
+
+
 def test_resume_of_a_finished_run_without_its_checkpoint(finished: Any) -> None:
     def files() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}

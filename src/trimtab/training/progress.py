@@ -26,6 +26,10 @@ class Progress(ABC):
         """Say that something long begins."""
 
     @abstractmethod
+    def note(self, text: str) -> None:
+        """Say what the user may not expect."""
+
+    @abstractmethod
     def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
         """Say that training begins, or goes on."""
 
@@ -50,6 +54,9 @@ class Silent(Progress):
     """Shows nothing."""
 
     def stage(self, doing: str) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
         """Show nothing."""
 
     def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
@@ -95,6 +102,10 @@ class Terminal(Progress):
         """Say what begins."""
         self.bar.update(self.task, description=doing)
         self.bar.start()
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._say(text)
 
     def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
         """Say how much there is to do."""

@@ -32,6 +32,7 @@ from trimtab.training.conclude import conclude
 from trimtab.training.fit import fit
 from trimtab.training.folder import (
     DAMAGE,
+    LAST,
     MODEL,
     REPORT,
     place_of,
@@ -237,8 +238,13 @@ def train(
     named = None if start is None else _folder(start)
     if settings.training.threads:
         torch.set_num_threads(settings.training.threads)
+    progress = progress or Silent()
     with claimed(place, resume=resume, add=add):
-        return _trained(settings, frame, device, place, named, progress or Silent())
+        if resume and place and not (place / LAST).exists():
+            progress.note(
+                f"{place}: no checkpoint to go on from; training starts at the beginning."
+            )
+        return _trained(settings, frame, device, place, named, progress)
 
 
 def _trained(
