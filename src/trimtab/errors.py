@@ -8,6 +8,7 @@ TrimtabError
 └── RunError          the run could not go on: the command line exits with 1
 
 TrimtabWarning
+├── LeftOutWarning    a part of what was asked for has no answer, and why
 ├── SlowerWarning     something is missing that would have been faster; the result is the same
 └── UnseenWarning     nearly all ids to predict for are new: are they spelled as in training?
 """
@@ -61,6 +62,10 @@ class RunError(TrimtabError):
 
 class TrimtabWarning(UserWarning):
     """Base of every warning of this package; the command line spells it as it does errors."""
+
+
+class LeftOutWarning(TrimtabWarning):
+    """A part of what was asked for has no answer; the message says why."""
 
 
 class SlowerWarning(TrimtabWarning):

@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 import trimtab
 from trimtab import Run
 from trimtab.batch import Batch
-from trimtab.errors import UnseenWarning
+from trimtab.errors import LeftOutWarning, UnseenWarning
 from trimtab.training import checkpoint, loop
 from trimtab.training.state import State
 
@@ -324,6 +324,25 @@ def test_runs_that_cannot_be_compared(finished: Any) -> None:
     finished.run_file("targets.click.kind\ntargets.play.kind\ntargets.like.column = 'click'")
     assert finished.call("train run.toml --out other").code == 0
     finished.refused("compare run other", "target 'like' does not have the same labels")
+    finished.run_file("targets.click.kind\ntargets.like.kind\ntargets.play.kind = 'binary'")
+    finished.write("log.parquet", finished.log.with_columns(pl.col("play") > 0))
+    assert finished.call("train run.toml --out another").code == 0
+    finished.refused(
+        "compare run another",
+        "the runs have no target of the same name and kind in common: click is in the first run "
+        "only; like is in the first run only; play is of kind 'duration' in the first run and "
+        "'binary' in the second.",
+    )
+
+
+def test_targets_that_cannot_be_compared_are_named(finished: Any) -> None:
+    finished.run_file(
+        "targets.click.kind\ntargets.early.kind = 'binary'\ntargets.early.column = 'click'"
+    )
+    assert finished.call("train run.toml --out other").code == 0
+    with pytest.warns(LeftOutWarning, match="compared: click is .* first .* only; early .* second"):
+        answer = finished.call("compare run other --json")
+    assert (answer.code, list(json.loads(answer.out))) == (0, ["like", "play"])
 
 
 # What is not the user's doing
