@@ -9,6 +9,7 @@ TrimtabError
 
 TrimtabWarning
 ├── LeftOutWarning    a part of what was asked for has no answer, and why
+├── SeenWarning       rows to measure on, or to train on, were trained on before
 ├── SlowerWarning     something is missing that would have been faster; the result is the same
 └── UnseenWarning     nearly all ids to predict for are new: are they spelled as in training?
 """
@@ -66,6 +67,10 @@ class TrimtabWarning(UserWarning):
 
 class LeftOutWarning(TrimtabWarning):
     """A part of what was asked for has no answer; the message says why."""
+
+
+class SeenWarning(TrimtabWarning):
+    """Rows were trained on before; what is measured on them looks better than it is."""
 
 
 class SlowerWarning(TrimtabWarning):

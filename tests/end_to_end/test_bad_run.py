@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -20,7 +22,7 @@ from polars.testing import assert_frame_equal
 import trimtab
 from trimtab import Run
 from trimtab.batch import Batch
-from trimtab.errors import LeftOutWarning, UnseenWarning
+from trimtab.errors import LeftOutWarning, SeenWarning, UnseenWarning
 from trimtab.training import checkpoint, loop
 from trimtab.training.state import State
 
@@ -315,6 +317,27 @@ def test_wrong_rows_to_evaluate(finished: Any) -> None:
     )
     finished.refused("evaluate run --data two.parquet", "targets.click: ... holds 2 in row 0")
     finished.refused("evaluate run --data none.parquet", "none.parquet: no such file")
+
+
+@pytest.mark.parametrize("command", ["evaluate run", "compare run run", "steer run"])
+def test_rows_that_were_trained_on_are_told(command: str, finished: Any) -> None:
+    finished.write("all.parquet", finished.log)
+    with pytest.warns(SeenWarning, match="run: was trained on about 7. % of these 400 rows"):
+        assert finished.call(f"{command} --data all.parquet --json").code == 0
+    model = Path("run/model.safetensors")
+    tensors, facts = checkpoint.load(model)
+    checkpoint.save(model, tensors, {n: fact for n, fact in facts.items() if n != "seen"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Of a run of before nothing is known.
+        assert finished.call(f"{command} --data all.parquet --json").code == 0
+
+
+def test_rows_that_are_held_out_are_not_called_trained_on(finished: Any) -> None:
+    drawn = np.random.default_rng(0).permutation(400)[300:]
+    finished.write("new.parquet", finished.log[drawn])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert finished.call("evaluate run --data new.parquet").code == 0
 
 
 def test_runs_that_cannot_be_compared(finished: Any) -> None:
