@@ -319,6 +319,25 @@ def test_wrong_rows_to_evaluate(finished: Any) -> None:
     finished.refused("evaluate run --data none.parquet", "none.parquet: no such file")
 
 
+def test_numbers_that_are_text_are_numbers_in_every_command(finished: Any) -> None:
+    texts = finished.log.with_columns(pl.col("age", "click", "play").cast(pl.String))
+    finished.write("texts.parquet", texts)
+    finished.write("numbers.parquet", finished.log)
+    for command in ("evaluate run --json --data ", "steer run --json --data "):
+        assert finished.call(command + "texts.parquet") == finished.call(
+            command + "numbers.parquet"
+        )
+    assert_frame_equal(Run.load("run").predict(texts), Run.load("run").predict(finished.log))
+    finished.run_file("data.log = 'texts.parquet'")
+    assert finished.call("train run.toml --out again").code == 0
+    again, run = (checkpoint.load(Path(name, "model.safetensors"))[0] for name in ("again", "run"))
+    assert all(torch.equal(again[name], run[name]) for name in run)
+    finished.write("texts.parquet", texts.with_columns(age=pl.lit("old")))
+    says = "features.age: kind 'number' expects numbers, found String such as 'old'"
+    for command in ("train run.toml --out more", "evaluate run --data texts.parquet"):
+        finished.refused(command, says)
+
+
 @pytest.mark.parametrize("command", ["evaluate run", "compare run run", "steer run"])
 def test_rows_that_were_trained_on_are_told(command: str, finished: Any) -> None:
     finished.write("all.parquet", finished.log)
