@@ -8,6 +8,8 @@ TrimtabError
 └── RunError          the run could not go on: the command line exits with 1
 
 TrimtabWarning
+├── LeftOutWarning    a part of what was asked for has no answer, and why
+├── SeenWarning       rows to measure on, or to train on, were trained on before
 ├── SlowerWarning     something is missing that would have been faster; the result is the same
 └── UnseenWarning     nearly all ids to predict for are new: are they spelled as in training?
 """
@@ -61,6 +63,14 @@ class RunError(TrimtabError):
 
 class TrimtabWarning(UserWarning):
     """Base of every warning of this package; the command line spells it as it does errors."""
+
+
+class LeftOutWarning(TrimtabWarning):
+    """A part of what was asked for has no answer; the message says why."""
+
+
+class SeenWarning(TrimtabWarning):
+    """Rows were trained on before; what is measured on them looks better than it is."""
 
 
 class SlowerWarning(TrimtabWarning):

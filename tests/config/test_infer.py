@@ -223,6 +223,52 @@ def test_later_steps_of_a_funnel_may_be_missing(make: Make) -> None:
     assert re.search(r"^like .* 66\.\d % missing$", text, re.MULTILINE)
 
 
+def shop(*columns: str) -> dict[str, Any]:
+    """A shop's log: what it may tell of a purchase, of which the asked columns are kept."""
+    draw = np.random.default_rng(0)
+    user, item = draw.integers(0, 90, ROWS), draw.integers(0, 40, ROWS)
+    price = np.round(np.exp(draw.normal(3, 1, 40)), 2)[item]
+    click = draw.random(ROWS) < 0.5
+    buy = click & (draw.random(ROWS) < 0.2)
+    paid = np.where(buy, price * draw.integers(1, 3, ROWS), 0)
+    known = {
+        "click": click.astype(int),
+        "buy": buy.astype(int),
+        "order_value": paid,
+        "revenue": [float(p) if b else None for p, b in zip(paid, buy, strict=True)],
+        "gmv": price,
+        "payment": [float(p) if i % 3 else None for p, i in zip(price, item, strict=True)],
+        "coupon_amount": np.where(draw.random(ROWS) < 0.1, draw.integers(1, 99, ROWS), 0),
+        "avg_order_value": np.where(draw.random(ROWS) < 0.1, draw.random(ROWS), 0),
+    }
+    always = {"user_id": user, "item_id": item, "price": price}
+    return always | {name: known[name] for name in columns}
+
+
+def test_money_that_was_spent_on_few_rows_is_an_amount(make: Make) -> None:
+    found, text = make(shop("click", "buy", "order_value"))
+    assert found["targets"]["order_value"] == {"kind": "amount", "given": "buy"}
+    assert found["features"]["price"] == {"kind": "number", "scale": "quantile"}
+    found, text = make(shop("click", "buy", "revenue"))
+    assert found["targets"]["revenue"] == {"kind": "amount", "given": "buy"}
+    assert re.search(r"^revenue .* % missing, 0 where buy did not happen$", text, re.MULTILINE)
+    found, text = make(shop("click", "revenue"))
+    assert found["targets"]["revenue"] == {"kind": "amount", "given": "click"}
+    assert "0 where click did not happen, elsewhere not known: the log has to say 0" in text
+    found, text = make(shop("revenue"))
+    assert found["targets"] == {"revenue": "amount"}
+    assert "% missing, not known: the log has to say 0 where nothing was spent" in text
+    found, _ = make(shop("click", "gmv"), ["gmv"])
+    assert found["targets"] == {"gmv": "amount"}
+
+
+@pytest.mark.parametrize("column", ["gmv", "payment", "coupon_amount", "avg_order_value"])
+def test_money_that_is_known_before_is_no_amount(make: Make, column: str) -> None:
+    found, _ = make(shop("click", column))
+    assert list(found["targets"]) == ["click"]
+    assert found["features"][column]["kind"] == "number"
+
+
 @pytest.mark.parametrize(
     ("targets", "words"),
     [

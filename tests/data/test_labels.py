@@ -123,6 +123,15 @@ def test_text_where_an_amount_is_expected_suggests_no_positive_value() -> None:
     assert "positive" not in str(caught.value)
 
 
+def test_text_that_is_a_number_is_that_number() -> None:
+    assert read(["12.5", None, " 0 ", "1e2"], rule="not_negative") == [12.5, None, 0, 100]
+    assert read(["1.0", "0.0", None]) == [1, 0, None]
+    with pytest.raises(DataError, match=r"holds -1 in row 1 "):
+        read(["2", "-1"], rule="not_negative")
+    with pytest.raises(DataError, match=r"text such as \['12,5'\]; expected numbers\."):
+        read(["1.5", "12,5", None, "2"], rule="not_negative")
+
+
 def test_amounts_and_durations() -> None:
     assert read([0.0, 2.5, -3.0, None, NAN], rule="finite") == [0, 2.5, -3, None, None]
     assert read([0.0, 2.5, None, NAN], rule="not_negative") == [0, 2.5, None, None]

@@ -239,7 +239,7 @@ def test_text_is_refused_and_an_id_suggested(scale: str) -> None:
             ["1.5", "-", " 2", None, "3"],
             "where 1 of 4 values are no numbers, such as '-'. Leave them empty.",
         ),
-        (["57", None], "such as '57': numbers written as text. Store them as numbers."),
+        (["1,5", None], "such as '1,5'. Should it be kind 'id'?"),
     ],
 )
 def test_text_that_could_be_numbers_is_refused_with_what_is_wrong(
@@ -247,6 +247,20 @@ def test_text_that_could_be_numbers_is_refused_with_what_is_wrong(
 ) -> None:
     with pytest.raises(DataError, match=re.escape(says)):
         NumberSettings().learn(pl.Series("x", values), None)
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
+@pytest.mark.parametrize("scale", SCALES)
+def test_text_that_is_a_number_is_that_number(scale: Any, dtype: Any) -> None:
+    how, values = NumberSettings(scale=scale, buckets=3), [12.5, None, -3.0, 1e5, 0.25]
+    texts = pl.Series("x", ["12.5", None, " -3 ", "1e5", ".25"]).cast(dtype)
+    learnt = how.learn(texts, None)
+    assert learnt.state() == how.learn(pl.Series("x", values), None).state()
+    for kind in ("ids", "numbers"):
+        one, other = (getattr(learnt.encode(c), kind) for c in (texts, pl.Series("x", values)))
+        assert {n: v.tolist() for n, v in one.items()} == {n: v.tolist() for n, v in other.items()}
+    with pytest.raises(DataError, match="row 1 is inf; expected finite"):
+        how.check(pl.Series("x", ["1", "inf"]))
 
 
 def test_lists_are_refused_and_ids_suggested() -> None:

@@ -283,6 +283,16 @@ def test_an_empty_side_is_refused(valid: Any, side: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("valid", "words"),
+    [("60d", "60 days"), ("1d", "1 day"), ("36h", "36 hours"), ("90m", "90 minutes")]
+    + [("4.5s", "4.5 seconds"), ("999999d", "999,999 days")],
+)
+def test_a_stretch_that_is_too_long_is_told_in_words(valid: str, words: str) -> None:
+    with pytest.raises(DataError, match=f"last = {words} leaves no"):
+        halves(hours(0, 0, 0), time="time", valid=valid)
+
+
+@pytest.mark.parametrize(
     ("valid", "says"),
     [
         (1, "fraction: expected a number below 1; found 1"),

@@ -410,7 +410,7 @@ DATA = {
         file=("users.parquet", USERS.rename({"city": "age"})),
     ),
     "split without training rows": Wrong(
-        "data.valid: last = 90 days ... leaves no training rows of 400; hold out less.",
+        "data.valid: last = 90 days leaves no training rows of 400; hold out less.",
         "data.valid = '90d'\ndata.time = 'time'",
     ),
     "split without valid rows": Wrong(

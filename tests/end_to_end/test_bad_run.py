@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -20,7 +22,7 @@ from polars.testing import assert_frame_equal
 import trimtab
 from trimtab import Run
 from trimtab.batch import Batch
-from trimtab.errors import UnseenWarning
+from trimtab.errors import LeftOutWarning, SeenWarning, UnseenWarning
 from trimtab.training import checkpoint, loop
 from trimtab.training.state import State
 
@@ -90,6 +92,14 @@ def test_resume_with_other_settings(finished: Any) -> None:
     )
     assert finished.call(again + "training.epochs=2").code == 0
     assert json.loads(Path("run/settings.json").read_text())["training"]["epochs"] == 2
+
+
+def test_resume_of_nothing_says_that_it_starts_at_the_beginning(desk: Any) -> None:
+    says = "run: no checkpoint to go on from; training starts at the beginning.\n"
+    for told in (True, False):
+        answer = desk.call("train run.toml --out run --resume")
+        assert (answer.code, answer.err.startswith(says)) == (0, told)
+    assert says not in desk.call("train run.toml --out other").err
 
 
 def test_resume_of_a_finished_run_without_its_checkpoint(finished: Any) -> None:
@@ -309,6 +319,46 @@ def test_wrong_rows_to_evaluate(finished: Any) -> None:
     finished.refused("evaluate run --data none.parquet", "none.parquet: no such file")
 
 
+def test_numbers_that_are_text_are_numbers_in_every_command(finished: Any) -> None:
+    texts = finished.log.with_columns(pl.col("age", "click", "play").cast(pl.String))
+    finished.write("texts.parquet", texts)
+    finished.write("numbers.parquet", finished.log)
+    for command in ("evaluate run --json --data ", "steer run --json --data "):
+        assert finished.call(command + "texts.parquet") == finished.call(
+            command + "numbers.parquet"
+        )
+    assert_frame_equal(Run.load("run").predict(texts), Run.load("run").predict(finished.log))
+    finished.run_file("data.log = 'texts.parquet'")
+    assert finished.call("train run.toml --out again").code == 0
+    again, run = (checkpoint.load(Path(name, "model.safetensors"))[0] for name in ("again", "run"))
+    assert all(torch.equal(again[name], run[name]) for name in run)
+    finished.write("texts.parquet", texts.with_columns(age=pl.lit("old")))
+    says = "features.age: kind 'number' expects numbers, found String such as 'old'"
+    for command in ("train run.toml --out more", "evaluate run --data texts.parquet"):
+        finished.refused(command, says)
+
+
+@pytest.mark.parametrize("command", ["evaluate run", "compare run run", "steer run"])
+def test_rows_that_were_trained_on_are_told(command: str, finished: Any) -> None:
+    finished.write("all.parquet", finished.log)
+    with pytest.warns(SeenWarning, match="run: was trained on about 7. % of these 400 rows"):
+        assert finished.call(f"{command} --data all.parquet --json").code == 0
+    model = Path("run/model.safetensors")
+    tensors, facts = checkpoint.load(model)
+    checkpoint.save(model, tensors, {n: fact for n, fact in facts.items() if n != "seen"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Of a run of before nothing is known.
+        assert finished.call(f"{command} --data all.parquet --json").code == 0
+
+
+def test_rows_that_are_held_out_are_not_called_trained_on(finished: Any) -> None:
+    drawn = np.random.default_rng(0).permutation(400)[300:]
+    finished.write("new.parquet", finished.log[drawn])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert finished.call("evaluate run --data new.parquet").code == 0
+
+
 def test_runs_that_cannot_be_compared(finished: Any) -> None:
     finished.run_file("data.valid = 0.3")
     assert finished.call("train run.toml --out longer").code == 0
@@ -316,6 +366,25 @@ def test_runs_that_cannot_be_compared(finished: Any) -> None:
     finished.run_file("targets.click.kind\ntargets.play.kind\ntargets.like.column = 'click'")
     assert finished.call("train run.toml --out other").code == 0
     finished.refused("compare run other", "target 'like' does not have the same labels")
+    finished.run_file("targets.click.kind\ntargets.like.kind\ntargets.play.kind = 'binary'")
+    finished.write("log.parquet", finished.log.with_columns(pl.col("play") > 0))
+    assert finished.call("train run.toml --out another").code == 0
+    finished.refused(
+        "compare run another",
+        "the runs have no target of the same name and kind in common: click is in the first run "
+        "only; like is in the first run only; play is of kind 'duration' in the first run and "
+        "'binary' in the second.",
+    )
+
+
+def test_targets_that_cannot_be_compared_are_named(finished: Any) -> None:
+    finished.run_file(
+        "targets.click.kind\ntargets.early.kind = 'binary'\ntargets.early.column = 'click'"
+    )
+    assert finished.call("train run.toml --out other").code == 0
+    with pytest.warns(LeftOutWarning, match="compared: click is .* first .* only; early .* second"):
+        answer = finished.call("compare run other --json")
+    assert (answer.code, list(json.loads(answer.out))) == (0, ["like", "play"])
 
 
 # What is not the user's doing

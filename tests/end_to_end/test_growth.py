@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -17,6 +19,7 @@ from safetensors.torch import load_file
 import trimtab
 from trimtab.cli import main
 from trimtab.data.simulate import SimulationSettings, simulate
+from trimtab.errors import SeenWarning
 
 RUN_FILE = """
 data.log = '{log}.parquet'
@@ -110,6 +113,27 @@ def test_the_next_days(feed: Path, tmp_path: Path) -> None:
     rows = pl.read_parquet(feed / "late.parquet")
     assert late.predict(rows)["stop"].is_between(0, 1).all()
     assert len(late.steer(stop=1, like=5).rank(rows)) == len(rows)
+
+
+def test_rows_that_were_trained_on_before_are_told(feed: Path, tmp_path: Path) -> None:
+    again = "early: was trained on about (\\d+) % of the training rows; they count once more"
+    with pytest.warns(SeenWarning, match=again) as told:
+        assert (
+            call("train", feed / "early.toml", "--out", tmp_path / "two", "--from", feed / "early")
+            == ""
+        )
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        late = trimtab.train(feed / "late.toml", out=tmp_path / "late", start=feed / "early")
+    rows = pl.read_parquet(feed / "early.parquet")
+    edge = rows["time_ms"].max() - 86_400_000  # type: ignore[operator]
+    trained = (rows["time_ms"] <= edge).mean()
+    for run in (late, trimtab.Run.load(tmp_path / "late")):
+        with pytest.warns(SeenWarning, match="late: was trained on about .* 2,.* rows") as told:
+            run.evaluate(rows)
+        found = re.findall("about (\\d+) %", str(told[0].message))
+        assert float(found[0]) == pytest.approx(100 * trained, abs=2)
 
 
 def test_it_goes_on_in_python_and_from_run_to_run(feed: Path, tmp_path: Path) -> None:

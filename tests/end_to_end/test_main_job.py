@@ -229,6 +229,14 @@ def test_training_says_what_is_a_problem_of_the_data(desk: Any) -> None:
     assert said.startswith("Its column is the label of click. Leave it out")
 
 
+def test_what_training_says_is_no_wider_than_a_page_but_for_paths(desk: Any) -> None:
+    folder = "run-" + "long-" * 30 + "name"
+    desk.patch.setenv("COLUMNS", "80")
+    said = desk.call(f"train run.toml --out {folder}").err
+    assert [line for line in said.splitlines() if len(line) > 80] == [f"{folder}:"]
+    assert "importance.json" in said.splitlines()[-3]
+
+
 def test_what_is_left_can_be_read_by_those_who_read_the_report(desk: Any) -> None:
     assert desk.call("train run.toml --out run").code == 0
     modes = {path.stat().st_mode for path in Path("run").iterdir() if path.is_file()}

@@ -133,8 +133,10 @@ NONSENSE = [
     ("--search click,click", "'click' is named twice"),
     (
         "--search click --metric auc",
-        "no metric 'auc' to search by; expected 'utility' or 'ndcg@10'",
+        "no metric 'auc' to search by; expected 'utility' (over all rows, for every target; the "
+        "AUC of a binary one) or 'ndcg@10' (the first 10 places of every user, for targets with",
     ),
+    ("--metric auc", "no metric 'auc' to search by; expected 'utility' (over all rows"),
     ("--maximise paly", "'paly' is no target ... Did you mean 'play'?"),
     ("--maximise play --keep like", "--keep: 'like'; expected TARGET=now or TARGET=NUMBER"),
     ("--maximise play --keep like=7", "keep like: found 7; expected 'now' or a share"),

@@ -20,7 +20,7 @@ def test_many_is_one_after_another(metric: str, many: Callable[[int], Candidates
 
 @pytest.mark.parametrize("metric", ["auc", "ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "utility@3"])
 def test_refused(metric: str, many: Callable[[int], Candidates]) -> None:
-    with pytest.raises(InputError, match="no metric .* expected 'utility' or 'ndcg@10'"):
+    with pytest.raises(InputError, match="no metric .* 'utility' .* every target.* or 'ndcg@10'"):
         yardstick(metric, many(10), ["click"])
 
 

@@ -7,9 +7,8 @@ import polars as pl
 from trimtab.data.csv import NONE, IdColumns
 from trimtab.data.read import read, require
 from trimtab.data.settings import JoinSettings
+from trimtab.data.spelling import TEXT
 from trimtab.errors import DataError
-
-_TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
 def join(log: pl.DataFrame, joins: Sequence[JoinSettings], ids: IdColumns = NONE) -> pl.DataFrame:
@@ -83,7 +82,7 @@ def _meeting(keys: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:
     """Return a table's keys as the type in which they meet those of the log, of type ``dtype``."""
     found = keys.dtype
     wanted = dtype if found == pl.Null or dtype.is_integer() else found
-    typed = _typed(keys, pl.String() if wanted in _TEXT else wanted)
+    typed = _typed(keys, pl.String() if wanted in TEXT else wanted)
     if typed is None:
         raise _apart(where, keys.name, found, dtype)
     return typed
@@ -97,7 +96,7 @@ def _typed(keys: pl.Series, dtype: pl.DataType) -> pl.Series | None:
     found = keys.dtype
     if found.is_float():
         keys = keys.fill_nan(None)
-    if found == dtype or found == pl.Null or (found in _TEXT and dtype in _TEXT):
+    if found == dtype or found == pl.Null or (found in TEXT and dtype in TEXT):
         return keys.cast(dtype)
     whole = found.is_integer() or (found.is_float() and (keys == keys.floor()).all())
     return keys.cast(dtype, strict=False) if whole and dtype.is_integer() else None

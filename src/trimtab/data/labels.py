@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trimtab.data.read import require
 from trimtab.data.settings import Scalar
-from trimtab.data.spelling import spell, spelled
+from trimtab.data.spelling import TEXT, spell, spelled, written_numbers
 from trimtab.errors import DataError, RowError
 
 Values = NDArray[np.float32]
@@ -18,7 +18,6 @@ Values = NDArray[np.float32]
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 WORDS = dict.fromkeys(_YES, 1.0) | dict.fromkeys(_NO, 0.0)
 """Text that says whether something happened, in small letters."""
-_TEXT = (pl.String, pl.Categorical, pl.Enum)
 LARGEST = float(np.finfo(np.float32).max)
 """Labels are kept in 32 bits; larger ones would become infinite."""
 
@@ -142,13 +141,16 @@ def _common(column: pl.Series) -> list[Any]:
 
 
 def _numbers(column: pl.Series, label: LabelColumn) -> NDArray[np.float64]:
-    if column.dtype in _TEXT:
+    if column.dtype in TEXT:
         words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
         numbers = words.replace_strict(WORDS, default=None, return_dtype=pl.Float64)
         if numbers.null_count() > column.null_count():
+            numbers = written_numbers(column)
+        wrong = column.filter(numbers.is_null() & column.is_not_null())
+        if len(wrong):
             hint = ' Say which value is the positive one: positive = "...".'
             raise DataError(
-                f"{label.where}: column {label.column!r} is text such as {_common(column)}; "
+                f"{label.where}: column {label.column!r} is text such as {_common(wrong)}; "
                 f"expected numbers.{hint if label.rule == 'zero_one' else ''}"
             )
         column = numbers

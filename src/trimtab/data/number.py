@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
+from trimtab.data.spelling import TEXT, written_numbers
 from trimtab.data.vocabulary import MISSING, IdRows
 from trimtab.errors import DataError, RowError
 
@@ -20,7 +21,10 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @features.register("number")
 class NumberSettings(FeatureSettings):
-    """A quantity. A value that is missing is flagged where training rows miss it too."""
+    """A quantity, also one that is written as text, such as ``"12.5"``.
+
+    A value that is missing is flagged where training rows miss it too.
+    """
 
     kind: Literal["number"] = "number"
     scale: Literal["standard", "log", "quantile", "piecewise", "none"] = "standard"
@@ -53,7 +57,8 @@ class NumberSettings(FeatureSettings):
 def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
     """Return values as float64 (0 where missing) and which are present.
 
-    A date or a time counts microseconds since 1970, a duration microseconds.
+    A date or a time counts microseconds since 1970, a duration microseconds; text that is a
+    number counts as that number.
 
     Raises
     ------
@@ -64,6 +69,9 @@ def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
         column = column.cast(pl.Float64)
     if column.dtype.is_temporal():
         column = _in_microseconds(column).to_physical()
+    if column.dtype in TEXT:
+        written = written_numbers(column)
+        column = written if written.null_count() == column.null_count() else column
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
         raise DataError(
             f"features.{column.name}: kind 'number' expects numbers, found {column.dtype} "
@@ -84,11 +92,8 @@ def _what_is_no_number(column: pl.Series) -> str:
     """Name a value that is not one, and what to do."""
     wrong = values = column.drop_nulls()
     kind = "ids" if isinstance(column.dtype, pl.List | pl.Array) else "id"
-    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
-        texts = values.cast(pl.String).str.strip_chars()
-        wrong = texts.filter(texts.cast(pl.Float64, strict=False).is_null())
-        if wrong.is_empty():
-            return f"such as {texts[0]!r}: numbers written as text. Store them as numbers."
+    if column.dtype in TEXT:
+        wrong = values.filter(written_numbers(values).is_null())
     named = wrong.head(1).to_list()[0]
     if len(wrong) < len(values) / 2:
         return (

@@ -6,6 +6,13 @@ import polars as pl
 
 from trimtab.errors import DataError
 
+TEXT = (pl.String, pl.Categorical, pl.Enum)
+
+
+def written_numbers(column: pl.Series) -> pl.Series:
+    """Return text as the numbers that it is, as a CSV holds them; null where it is none."""
+    return column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+
 
 def spell(value: Any) -> str:
     """Return how ``spelled`` writes one value of a run file: ``1`` for 1.0, ``true`` for True."""

@@ -1,6 +1,7 @@
 """Which rows train and which are held out."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -136,11 +137,28 @@ def require_rows(settings: DataSettings, train: int, valid: int, *, of: int) -> 
     how = settings.valid
     for name, rows in (("training", train), ("valid", valid)):
         if rows == 0:
-            said = ", ".join(f"{key} = {getattr(how, key)}" for key in how.model_fields_set)
+            given = {key: getattr(how, key) for key in how.model_fields_set}
+            said = ", ".join(f"{key} = {_in_words(value)}" for key, value in given.items())
             raise DataError(
                 f"data.valid: {said} leaves no {name} rows of {of:,}; "
                 f"hold out {'less' if name == 'training' else 'more'}."
             )
+
+
+def _in_words(value: Any) -> str:
+    """Spell a setting of the split, as its type asks."""
+    return _SPELLED.get(type(value), str)(value)
+
+
+def _stretch(span: timedelta) -> str:
+    """Spell a stretch of time in the largest unit that it is a multiple of: ``60 days``."""
+    seconds = span.total_seconds()
+    unit, length = next(one for one in _UNITS.items() if seconds % one[1] == 0 or one[1] == 1)
+    return f"{seconds / length:,.12g} {unit}" + ("" if seconds == length else "s")
+
+
+_UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
+_SPELLED: dict[type, Callable[[Any], str]] = {timedelta: _stretch}
 
 
 def _times(frame: pl.DataFrame, settings: DataSettings) -> pl.Series:

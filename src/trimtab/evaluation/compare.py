@@ -1,13 +1,15 @@
 """Two runs on the same rows: differences of every metric, paired, with intervals."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from trimtab.errors import InputError
+from trimtab.errors import InputError, LeftOutWarning
 from trimtab.evaluation.evaluate import Evaluation, finite
 from trimtab.evaluation.intervals import UserBootstrap
 from trimtab.evaluation.measures import MEASURES
+from trimtab.model import RankingModel
 
 
 def compare(first: Evaluation, second: Evaluation) -> dict[str, Any]:
@@ -25,14 +27,27 @@ def compare(first: Evaluation, second: Evaluation) -> dict[str, Any]:
             f"the runs see {len(first.columns):,} and {len(second.columns):,} rows; "
             "give both the same rows with --data."
         )
-    common = [
-        name
-        for name, target in first.model.targets.items()
-        if name in second.labels and second.model.targets[name].measure == target.measure
-    ]
+    left_out = _left_out(first.model, second.model)
+    common = [name for name in first.model.targets if name not in left_out]
+    why = "; ".join(f"{name} {reason}" for name, reason in left_out.items())
     if not common:
-        raise InputError("the runs have no target of the same name and kind in common.")
-    return finite({name: _target(name, first, second) for name in common})
+        raise InputError(f"the runs have no target of the same name and kind in common: {why}.")
+    found = finite({name: _target(name, first, second) for name in common})
+    if left_out:
+        warnings.warn(f"targets not compared: {why}.", LeftOutWarning, stacklevel=2)
+    return found
+
+
+def _left_out(first: RankingModel, second: RankingModel) -> dict[str, str]:
+    """Return the targets that cannot be compared, and why."""
+    ones, others = first.targets, second.targets
+    reasons = dict.fromkeys([n for n in ones if n not in others], "is in the first run only")
+    reasons |= dict.fromkeys([n for n in others if n not in ones], "is in the second run only")
+    for name in ones:
+        if name in others and ones[name].measure != others[name].measure:
+            kinds = f"{ones[name].kind!r} in the first run and {others[name].kind!r} in the second"
+            reasons[name] = f"is of kind {kinds}"
+    return reasons
 
 
 def _target(name: str, first: Evaluation, second: Evaluation) -> dict[str, Any]:

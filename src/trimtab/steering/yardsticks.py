@@ -86,9 +86,25 @@ def yardstick(metric: str, candidates: Candidates, targets: Sequence[str]) -> Ya
     InputError
         For any other name.
     """
+    places = places_of(metric)
+    return MeanNdcg(candidates, targets, places) if places else Utility(candidates, targets)
+
+
+def places_of(metric: str) -> int | None:
+    """Return the places that a metric looks at, None for ``utility``, which looks at all rows.
+
+    Raises
+    ------
+    InputError
+        When there is no metric of this name.
+    """
     name, _, places = metric.partition("@")
-    if name == "ndcg" and (places.isdecimal() and int(places) > 0):
-        return MeanNdcg(candidates, targets, int(places))
+    if name == "ndcg" and places.isdecimal() and int(places) > 0:
+        return int(places)
     if metric != "utility":
-        raise InputError(f"no metric {metric!r} to search by; expected 'utility' or 'ndcg@10'.")
-    return Utility(candidates, targets)
+        raise InputError(
+            f"no metric {metric!r} to search by; expected 'utility' (over all rows, for every "
+            "target; the AUC of a binary one) or 'ndcg@10' (the first 10 places of every user, "
+            "for targets with outcomes above 0)."
+        )
+    return None

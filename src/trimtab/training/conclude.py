@@ -11,8 +11,9 @@ from torch import Tensor
 from trimtab.calibration import Calibration, fit
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Prepared
+from trimtab.data.seen import Seen
 from trimtab.evaluation.evaluate import Evaluation, finite
-from trimtab.training import checkpoint
+from trimtab.training import checkpoint, growth
 from trimtab.training.finish import finish
 from trimtab.training.fit import evaluating
 from trimtab.training.folder import CALIBRATION, METRICS, MODEL, rows_of, write
@@ -30,6 +31,7 @@ class Conclusion:
     evaluation: Evaluation
     calibration: Calibration
     metrics: dict[str, Any]
+    seen: Seen
 
 
 def conclude(
@@ -45,13 +47,19 @@ def conclude(
     names = {kind: list(columns) for kind, columns in vars(prepared.train.names).items()}
     tables = state.model.features.tables
     layout = {"tables": tables.tables, "blocks": tables.blocks}
-    facts = {"names": names, "rows": rows_of(prepared), "served": finite(asdict(served)), **layout}
+    seen = Seen.of(prepared.train, prepared.valid, growth.seen_before(folder))
+    facts = {"names": names, "rows": rows_of(prepared), "seen": seen.state()}
+    facts |= {"served": finite(asdict(served)), **layout}
     checkpoint.save(folder / MODEL, state.model.state_dict(), facts)
     evaluation.calibrate(calibration, settings.calibration)
     metrics = evaluation.metrics()
     write(folder / METRICS, json.dumps(metrics, indent=1))
     return Conclusion(
-        served=served, evaluation=evaluation, calibration=calibration, metrics=metrics
+        served=served,
+        evaluation=evaluation,
+        calibration=calibration,
+        metrics=metrics,
+        seen=seen,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from trimtab.config.schema import RunSettings
 from trimtab.data.prepare import Base, DataPlan, Prepared
+from trimtab.data.seen import Seen
 from trimtab.data.statistics import Statistics
 from trimtab.errors import InputError, RunError, TrimtabError
 from trimtab.training import checkpoint
@@ -29,6 +30,7 @@ from trimtab.training.folder import (
     start,
     write,
 )
+from trimtab.training.seen import warn_before_training
 from trimtab.training.state import State
 from trimtab.training.takeover import Layout, take_over, unlike
 
@@ -114,6 +116,10 @@ class Start:
         same = list(weights[0].items()) == list(weights[1].items())
         return same and self.settings.balancing == settings.balancing
 
+    def seen(self) -> Seen | None:
+        """Return the sample of the rows that the earlier run was trained on."""
+        return Seen.restore(checkpoint.load(self.run / MODEL, ())[1].get("seen"))
+
     def keep(self, folder: Path, state: State, settings: RunSettings, grown: Statistics) -> None:
         """Write down what the run in ``folder`` starts from.
 
@@ -121,7 +127,9 @@ class Start:
         """
         before = self.base.statistics.tables
         new = {name: rows - before[name] for name, rows in grown.tables.items()}
-        facts = {"run": str(self.run.resolve()), "key": self.base.key, "new_ids": new}
+        facts: dict[str, Any] = {"run": str(self.run.resolve()), "key": self.base.key}
+        seen = self.seen()
+        facts |= {"new_ids": new, "seen": seen and seen.state()}
         write(folder / START, json.dumps(facts, indent=1))
         if settings.training.renew_tables:
             checkpoint.save(folder / TABLES, state.tables(), {})
@@ -193,6 +201,7 @@ def begin(
         make(folder)
         if source is not None:  # First, so that a killed run never looks like one without a start.
             source.take_over(state, settings)
+            warn_before_training(source.seen(), prepared, source.run)
             source.keep(folder, state, settings, prepared.statistics)
         start(folder, settings, prepared.statistics)
     told = started(folder)
@@ -214,11 +223,19 @@ def started(folder: Path) -> dict[str, Any] | None:
     """Return what the run in a folder went on from; None where it started anew."""
     try:
         facts = json.loads((folder / START).read_text(encoding="utf-8"))
-        return {"run": str(facts["run"]), "key": facts["key"], "new_ids": dict(facts["new_ids"])}
+        new = dict(facts["new_ids"])
+        kept = {"run": str(facts["run"]), "key": facts["key"], "new_ids": new}
+        return kept | {"seen": facts.get("seen")}
     except FileNotFoundError:
         return None
     except DAMAGE:
         raise RunError(f"{folder / START}: damaged; train the run anew.") from None
+
+
+def seen_before(folder: Path) -> Seen | None:
+    """Return the sample of the rows that were trained on before the run in a folder began."""
+    facts = started(folder)
+    return None if facts is None else Seen.restore(facts["seen"])
 
 
 def refuse_grown(folder: Path) -> None:

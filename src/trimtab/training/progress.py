@@ -4,6 +4,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,10 @@ class Progress(ABC):
     @abstractmethod
     def stage(self, doing: str) -> None:
         """Say that something long begins."""
+
+    @abstractmethod
+    def note(self, text: str) -> None:
+        """Say what the user may not expect."""
 
     @abstractmethod
     def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
@@ -49,6 +54,9 @@ class Silent(Progress):
     """Shows nothing."""
 
     def stage(self, doing: str) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
         """Show nothing."""
 
     def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
@@ -95,19 +103,21 @@ class Terminal(Progress):
         self.bar.update(self.task, description=doing)
         self.bar.start()
 
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._say(text)
+
     def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
         """Say how much there is to do."""
         rows = prepared.summary["rows"]
         duplicates = prepared.summary["duplicates"]
-        self.console.print(
+        self._say(
             f"{rows['train']:,} rows to train on, {rows['valid']:,} held out; "
             f"{duplicates['found']:,} exact duplicates, {duplicates['dropped']:,} dropped"
         )
         if start := prepared.summary.get("start"):
             new = [f"{name} {count:,}" for name, count in start["new_ids"].items() if count]
-            self.console.print(
-                f"going on from {start['run']}; new ids: {', '.join(new) or 'none'}", markup=False
-            )
+            self._say(f"going on from {start['run']}; new ids: {', '.join(new) or 'none'}")
         total = rows["train"] * settings.training.epochs
         done = min(state.step * settings.training.batch_rows, total)
         self.bar.update(self.task, description="training", total=total, completed=done)
@@ -124,16 +134,22 @@ class Terminal(Progress):
         shown = "  ".join(f"{name} {value:.4f}" for name, value in entry["metrics"].items())
         mark = " *" if entry["best"] else ""
         score = "not known" if entry["score"] is None else f"{entry['score']:.4f}"
-        self.console.print(f"epoch {entry['epoch']:5.2f}  {shown}  mean {score}{mark}")
+        self._say(f"epoch {entry['epoch']:5.2f}  {shown}  mean {score}{mark}")
 
     def finished(self, folder: Path, metrics: Mapping[str, Any], served: str) -> None:
         """Print the table of targets and name the files."""
         self.bar.stop()
-        self.console.print(f"served: {served}")
+        self._say(f"served: {served}")
         self.console.print(targets_table(metrics))
         files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-        self.console.print(f"{folder}: {', '.join(files)}")
+        self._say(f"{folder}: {', '.join(files)}")
 
     def examined(self, findings: list[dict[str, str]]) -> None:
         """Print the problems; the rest is in the report."""
         print_severity("problem", findings, Console(stderr=True, highlight=False))
+
+    def _say(self, text: str) -> None:
+        """Print text as wide as the terminal, or in 80 columns; a path stays in one piece."""
+        width = self.console.width
+        lines = fill(text, width, break_long_words=False, break_on_hyphens=False)
+        self.console.print(lines, markup=False)

@@ -18,6 +18,7 @@ from trimtab.config.schema import RunSettings
 from trimtab.data.columns import Names
 from trimtab.data.new_rows import encode_new
 from trimtab.data.prepare import encode_rows, prepare
+from trimtab.data.seen import Seen
 from trimtab.data.statistics import Statistics
 from trimtab.errors import DataError, InputError, RunError, SettingsError
 from trimtab.evaluation.evaluate import Evaluation
@@ -32,6 +33,7 @@ from trimtab.training.conclude import conclude
 from trimtab.training.fit import fit
 from trimtab.training.folder import (
     DAMAGE,
+    LAST,
     MODEL,
     REPORT,
     place_of,
@@ -45,6 +47,7 @@ from trimtab.training.hold import claimed
 from trimtab.training.passes import make_room
 from trimtab.training.progress import Progress, Silent
 from trimtab.training.report import contents
+from trimtab.training.seen import warn_before_measuring
 from trimtab.training.steer import Steering
 
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
@@ -66,6 +69,7 @@ class Run:
         *,
         calibration: Calibration,
         rows: Mapping[str, str],
+        seen: Seen | None,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -73,6 +77,7 @@ class Run:
         self.model = model
         self.calibration = calibration
         self.rows = rows
+        self.seen = seen
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
@@ -108,8 +113,15 @@ class Run:
                 f"{folder}: damaged, or changed after training; train it anew."
             ) from None
         model.to(device)
-        rows = facts["rows"]
-        return cls(folder, settings, statistics, model.eval(), calibration=calibration, rows=rows)
+        return cls(
+            folder,
+            settings,
+            statistics,
+            model.eval(),
+            calibration=calibration,
+            rows=facts["rows"],
+            seen=Seen.restore(facts.get("seen")),
+        )
 
     def evaluate(self, data: Any = None) -> dict[str, Any]:
         """Return the metrics of every target, over all rows and by scene, with intervals.
@@ -148,6 +160,7 @@ class Run:
             evaluation.calibrate(self.calibration, self.settings.calibration)
         else:
             columns = encode_rows(plan, self.statistics, data, labelled=True)
+            warn_before_measuring(self.seen, columns, self.folder)
             evaluation = Evaluation(self.model, columns)
             evaluation.calibrate(self.calibration)
         return evaluation
@@ -237,8 +250,13 @@ def train(
     named = None if start is None else _folder(start)
     if settings.training.threads:
         torch.set_num_threads(settings.training.threads)
+    progress = progress or Silent()
     with claimed(place, resume=resume, add=add):
-        return _trained(settings, frame, device, place, named, progress or Silent())
+        if resume and place and not (place / LAST).exists():
+            progress.note(
+                f"{place}: no checkpoint to go on from; training starts at the beginning."
+            )
+        return _trained(settings, frame, device, place, named, progress)
 
 
 def _trained(
@@ -273,8 +291,15 @@ def _trained(
     write_report(page, folder / REPORT)
     progress.finished(folder, end.metrics, end.served.told(state.curves))
     progress.examined(page["findings"])
-    statistics, rows = prepared.statistics, rows_of(prepared)
-    return Run(folder, settings, statistics, state.model, calibration=end.calibration, rows=rows)
+    return Run(
+        folder,
+        settings,
+        prepared.statistics,
+        state.model,
+        calibration=end.calibration,
+        rows=rows_of(prepared),
+        seen=end.seen,
+    )
 
 
 def _settings(settings: str | Path | Mapping[str, Any] | RunSettings) -> RunSettings:

@@ -37,6 +37,7 @@ from trimtab.training.hold import held
 from trimtab.training.passes import groups
 from trimtab.training.peaks import put
 from trimtab.training.run import Run, train
+from trimtab.training.seen import warn_before_measuring
 from trimtab.training.trainings import Trainings
 
 TOGETHER = "all-targets"
@@ -92,6 +93,7 @@ def seesaw(
     rows = prepared.valid
     if data is not None:
         rows = encode_rows(plan, run.statistics, data, labelled=True)
+        warn_before_measuring(run.seen, rows, run.folder)
     with held(run.folder / SEESAW):
         compared = _compared(run, prepared, rows, alone, seeds, progress)
     found = {"data": data and str(data)} | compared

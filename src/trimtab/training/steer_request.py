@@ -13,6 +13,7 @@ from trimtab.steering.page import write
 from trimtab.steering.profiles import Profiles
 from trimtab.steering.question import solve
 from trimtab.steering.search import front
+from trimtab.steering.yardsticks import places_of
 from trimtab.training.folder import PAGE
 from trimtab.training.steer import Steering
 
@@ -41,13 +42,14 @@ class Request:
     page: bool = False
 
     def check(self) -> None:
-        """Raise ``InputError`` where options do not go together."""
+        """Raise ``InputError`` where options do not go together, or no metric has the name."""
         ways = ("weights", "formula", "profile", "search", "maximise")
         given = [f"--{name}" for name in ways if getattr(self, name) is not None]
         if len(given) > 1:
             raise InputError(f"{' and '.join(given)} do not go together; give one of them.")
         if self.keep is not None and self.maximise is None:
             raise InputError("--keep needs --maximise, the target to have the most of.")
+        places_of(self.measured_by)
 
     def refuse_all(self) -> None:
         """Raise ``InputError`` where anything is asked for: a verification is of the run itself."""

@@ -67,6 +67,9 @@ class Trainings(Progress):
         self.bar.update(self.task, description=f"{self._which()} {doing}".strip())
         self.bar.start()
 
+    def note(self, text: str) -> None:
+        """Show nothing: ``kept`` says what was trained before."""
+
     def start(self, settings: RunSettings, prepared: Prepared, state: State) -> None:
         """Say how much there is to do."""
         total = len(prepared.train) * settings.training.epochs

@@ -62,6 +62,20 @@ AMOUNTS_OF_TIME = {
     *_listed("time duration length dwell spent ms msec millis millisecond milliseconds"),
     *_listed("s sec secs second seconds minute minutes mins hours"),
 }
+MONEY = set(_listed("amount money paid payment payments spend revenue gmv turnover"))
+BASKETS = set(
+    _listed("order orders basket cart purchase purchases checkout transaction sale sales")
+)
+WORTH = set(_listed("value worth total price sum"))
+"""Words of money that a user spent; of what it was spent on, and beside it of how much it was."""
+NOT_SPENT = {
+    *_listed(
+        "coupon voucher discount discounted saving savings tax fee credit loan balance budget"
+    ),
+    *_listed("bid limit min max minimum maximum threshold offer offered income salary"),
+    *(AMOUNTS_OF_TIME - {"spent"}),
+}
+"""Words of amounts that are known before, or are no money."""
 _TIMES_SPENT = _listed("playtime watchtime dwelltime staytime viewtime play played watched watch")
 HISTORY = re.compile(
     r"hist|history|historical|past|prev|previous|avg|average|mean|ctr|cvr|lifetime|profile|"
@@ -154,6 +168,14 @@ def spends_time(parts: tuple[str, ...]) -> bool:
     if "dwell" in found or whole in _TIMES_SPENT:
         return True
     return bool(found & (ACTIVITIES | {"watched", "played"}) and found & AMOUNTS_OF_TIME)
+
+
+def spends_money(parts: tuple[str, ...]) -> bool:
+    """Say whether a name means money that a user spent, such as ``order_value``."""
+    found = set(parts)
+    if found & NOT_SPENT or is_coded(parts) or any(HISTORY.fullmatch(part) for part in parts):
+        return False
+    return bool(found & MONEY or (found & BASKETS and found & WORTH))
 
 
 def is_amount_of_time(parts: tuple[str, ...]) -> bool:

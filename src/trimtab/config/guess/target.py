@@ -12,7 +12,7 @@ from torch import nn
 
 from trimtab.config.guess.column import Column
 from trimtab.config.guess.line import number
-from trimtab.config.guess.names import is_amount_of_time, short, time_unit
+from trimtab.config.guess.names import is_amount_of_time, short, spends_money, time_unit
 from trimtab.data.labels import WORDS, LabelColumn, read_labels
 from trimtab.data.settings import Scalar
 from trimtab.errors import InputError, nearest
@@ -120,6 +120,8 @@ def _kind(column: Column, positive: str | None) -> tuple[dict[str, Any], str]:
         return {"kind": "binary", "positive": int(high)}, note
     if column.values.dtype == pl.Duration:
         return {"kind": "duration", "unit": "s"}, "a stretch of time, read in seconds"
+    if spends_money(column.words) and column.ends[0] >= 0:
+        return {"kind": "amount"}, ""
     if is_amount_of_time(column.words) and column.ends[0] >= 0:
         unit = time_unit(column.words)
         above = column.numbers[column.numbers > 0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from trimtab.config.guess.column import Column
 from trimtab.config.guess.line import Line, number, share
-from trimtab.config.guess.names import is_behaviour, is_label, short, spends_time
+from trimtab.config.guess.names import is_behaviour, is_label, short, spends_money, spends_time
 from trimtab.config.guess.target import MOST_VALUES, Guess, guess
 from trimtab.errors import InputError, nearest
 
@@ -16,6 +16,10 @@ RARE = 0.03
 """Base rate under which a target's loss counts more: its few positives hardly move shared parts."""
 _LEAST = 10
 """Positive rows below which a behaviour is not taken as a target unasked."""
+_SURE = 0.99
+"""Share of rows that makes a rule of what they have in common."""
+_PRICES = 10
+"""Distinct values up to which a column holds steps, or counts, and not what was paid."""
 
 
 def asked(columns: Mapping[str, Column], wanted: Sequence[str]) -> list[Guess]:
@@ -78,7 +82,7 @@ def behaviours(
     ----------
     owners
         Users and items: what hardly varies within one is a fact about it, unless its name is
-        plainly a behaviour's.
+        plainly a behaviour's. What is paid for an item may be its price, but not on every row.
 
     Raises
     ------
@@ -88,11 +92,13 @@ def behaviours(
     found: list[Guess] = []
     left_out: dict[str, str] = {}
     for name, column in columns.items():
-        timed = spends_time(column.words) and column.numeric and not column.zero_one
-        if column.single or not (timed or (column.zero_one and is_label(column.words))):
+        paid = _is_paid(column)
+        timed = spends_time(column.words) and column.numeric and not (column.zero_one or paid)
+        if column.single or not (timed or paid or (column.zero_one and is_label(column.words))):
             continue
         plain = column.zero_one and is_behaviour(column.words)
-        if not plain and any(column.follows(owner) for owner in owners):
+        known = Column(column.values.fill_null(0)) if paid else column
+        if not plain and any(known.follows(owner) for owner in owners):
             continue
         if timed and not _is_spent(column):
             continue
@@ -117,6 +123,14 @@ def behaviours(
 def _is_spent(column: Column) -> bool:
     """Say whether numbers can be time that was spent: not instants, nowhere under 0."""
     return column.finite and column.ends[0] >= 0 and column.ends[1] < 3e8
+
+
+def _is_paid(column: Column) -> bool:
+    """Say whether numbers can be money that was spent: nowhere under 0, and seldom over it."""
+    if not (spends_money(column.words) and column.numeric and column.finite):
+        return False
+    over = int((column.values > 0).sum()) / len(column.values)
+    return column.ends[0] >= 0 and column.distinct > _PRICES and 0 < over < 0.5
 
 
 def _candidates(columns: Mapping[str, Column]) -> str:
@@ -157,12 +171,26 @@ def _parent(child: Guess, targets: Sequence[Guess]) -> tuple[Guess, float] | Non
         rarer = not child.binary or child.happened * 1.05 < other.happened
         if other.binary and other.column != child.column and rarer and other.rate < 0.9:
             there = other.labels[(child.labels > 0) & ~np.isnan(other.labels)]
-            if len(there) >= 30 and there.mean() > 0.99:
+            if len(there) >= 30 and there.mean() > _SURE:
                 found.append((other.happened, other, float(there.mean())))
     if not found or child.settings["kind"] == "number":
         return None
     _, parent, both = min(found, key=lambda entry: entry[0])
     return parent, both
+
+
+def _meaning(target: Guess, targets: Sequence[Guess]) -> str:
+    """Say what a missing amount counts as: it is easily taken for 0."""
+    if target.settings["kind"] != "amount":
+        return ""
+    given = target.settings.get("given")
+    happened = [parent.labels == 1 for parent in targets if parent.name == given]
+    reached = happened[0] if happened else np.ones(len(target.labels), dtype=bool)
+    meaning = [f"0 where {given} did not happen"] if given else []
+    if np.isnan(target.labels[reached]).mean() > 1 - _SURE:
+        where = "elsewhere " if given else ""
+        meaning.append(f"{where}not known: the log has to say 0 where nothing was spent")
+    return ", " + ", ".join(meaning)
 
 
 def lines(targets: Sequence[Guess]) -> list[Line]:
@@ -181,6 +209,6 @@ def lines(targets: Sequence[Guess]) -> list[Line]:
                 notes.append("rare: its loss counts 5 times")
         unknown = float(np.isnan(target.labels).mean())
         if unknown:
-            notes.append(f"{share(unknown)} missing")
+            notes.append(f"{share(unknown)} missing{_meaning(target, targets)}")
         written.append(Line(name=target.name, value=settings, comment="; ".join(notes)))
     return written

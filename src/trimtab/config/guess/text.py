@@ -21,8 +21,8 @@ _ABOUT = {
         '# of those), "number" (scale: standard, log, quantile, piecewise).'
     ),
     "targets": (
-        'What to predict. Kinds: "binary", "duration", "number", "blend". Weights between\n'
-        "# them may be chosen after training; `weight` here is that of the loss."
+        'What to predict. Kinds: "binary", "duration", "amount", "number", "blend". Weights\n'
+        "# between them may be chosen after training; `weight` here is that of the loss."
     ),
     "trunk": "The part of the network that all targets share.",
     "training": "Sized for a small log; everything left out has a default.",
