@@ -99,7 +99,8 @@ def test_bags_are_sums_of_weighted_rows(engine: Engine, lengths: list[int], widt
 
 @pytest.mark.parametrize("size", [0, 1, 3, 300])
 @pytest.mark.parametrize(
-    ("width", "wide"), [(16, 64), (4, 6), (16, 16), (20, 70), (1, 1), (33, 128)]
+    ("width", "wide"),
+    [(16, 64), (4, 6), (16, 16), (20, 70), (1, 1), (33, 128), (16, 300), (4, 515), (8, 0)],
 )
 @pytest.mark.parametrize("numbers", [0, 3])
 def test_a_projection_is_the_product_over_all_rows(

@@ -10,3 +10,6 @@ inline void store(float* to, Lanes lanes) { *reinterpret_cast<Lanes*>(to) = lane
 
 inline Lanes rectified(Lanes x) { return x < Lanes{} ? Lanes{} : x; }
 inline float rectified(float x) { return x < 0 ? 0 : x; }
+
+// So many numbers as whole lanes hold.
+inline int64_t in_lanes(int64_t count) { return (count + LANES - 1) / LANES * LANES; }

@@ -1,57 +1,15 @@
 // Whole training steps of a plain model: the loops of the other files, one after the other, with
 // nothing between them for which a thread could fall asleep. To the last bit what they give alone.
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
-#include <memory>
-#include <new>
 #include <vector>
 
 #include "loops.h"
+#include "room.h"
 
 namespace {
 
-// Numbers that nobody has set yet, kept for the thread's next step: what is given back to the system
-// costs a page fault for every 4 KB when it is asked for again. They lie in huge pages where there
-// are such: rows of products are read at random places, and a place is found faster in a huge page.
-class Room {
- public:
-  void again() {
-    more_.clear();
-    if (used_ > size_) {
-      const int64_t wanted = (used_ + used_ / 8 + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
-      size_ = used_ = 0;  // Nothing is there while more is asked for.
-      block_.reset();
-      block_.reset(static_cast<char*>(std::aligned_alloc(LARGE_PAGE, wanted)));
-      if (!block_) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-      madvise(block_.get(), wanted, MADV_HUGEPAGE);
-#endif
-      size_ = wanted;
-    }
-    used_ = 0;
-  }
-  template <class Number>
-  Number* of(int64_t count) {
-    const int64_t bytes = (int64_t(sizeof(Number)) * count + 63) / 64 * 64, at = used_;
-    used_ += bytes;
-    if (used_ <= size_) return reinterpret_cast<Number*>(block_.get() + at);
-    more_.emplace_back(new char[bytes + 1]);
-    return reinterpret_cast<Number*>(more_.back().get());
-  }
-
- private:
-  static constexpr int64_t LARGE_PAGE = 2 << 20;
-  struct Free {
-    void operator()(char* block) const { std::free(block); }
-  };
-  std::unique_ptr<char, Free> block_;
-  std::vector<std::unique_ptr<char[]>> more_;
-  int64_t size_ = 0, used_ = 0;
-};
 thread_local Room room;
 
 // Where each column of a matrix [rows, width] begins.
@@ -156,11 +114,10 @@ class Step {
   // Computes each target's mean loss; says whether the weighted sum of all is finite for certain.
   bool forward(float* means) {
     read = room.of<float>(count * n.width);
-    float* const products = room.of<float>(count * std::min(wide, n.block));
     gather(n.table, n.width, distinct, count, read);
     of_numbers.forward(b.numbers, rows, true);
     project(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns, counts.data(),
-            first, std::min(wide, n.block), products, true, first);
+            first, n.block, true, first);
     bottom.forward(first, rows, false);
     tower.forward(bottom.outs.back(), rows, true);
     const std::vector<int64_t> logit_steps(n.targets, n.targets);

@@ -11,6 +11,7 @@
 
 #include "lanes.h"
 #include "loops.h"
+#include "room.h"
 
 namespace {
 
@@ -26,11 +27,13 @@ void add_scaled(float* to, float scale, const float* from, int64_t width) {
   for (; k < width; ++k) to[k] += scale * from[k];
 }
 
-// c[i, :] = sum_k a[i, k] b[k, :] for rows of c; b and c are wide * LANES or narrower.
+// c[i, :] = sum_k a[i, k] b[k, :], or that much more, for rows of c; b and c are WIDE lanes.
 template <int ROWS, int WIDE>
 void tile(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c, int64_t c_step,
-          int64_t inner) {
+          int64_t inner, bool more) {
   Lanes sums[ROWS][WIDE] = {};
+  for (int i = 0; more && i < ROWS; ++i)
+    for (int j = 0; j < WIDE; ++j) sums[i][j] = load(c + i * c_step + j * LANES);
   for (int64_t k = 0; k < inner; ++k) {
     Lanes right[WIDE];
     for (int j = 0; j < WIDE; ++j) right[j] = load(b + k * b_step + j * LANES);
@@ -45,47 +48,48 @@ void tile(const float* a, int64_t a_step, const float* b, int64_t b_step, float*
 
 template <int WIDE>
 void strip(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c, int64_t c_step,
-           int64_t rows, int64_t inner) {
+           int64_t rows, int64_t inner, bool more) {
   constexpr int ROWS = WIDE == 1 ? 12 : 6;
   int64_t i = 0;
   for (; i + ROWS <= rows; i += ROWS)
-    tile<ROWS, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner);
+    tile<ROWS, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner, more);
   for (; i + 4 <= rows; i += 4)
-    tile<4, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner);
+    tile<4, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner, more);
   for (; i < rows; ++i)
-    tile<1, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner);
+    tile<1, WIDE>(a + i * a_step, a_step, b, b_step, c + i * c_step, c_step, inner, more);
 }
 
-// c = a @ b with c [rows, width]; b is small enough to stay in the cache.
+// c = a @ b, or c += a @ b, with c [rows, width]; b is small enough to stay in the cache.
 void multiply(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c,
-              int64_t c_step, int64_t rows, int64_t inner, int64_t width) {
+              int64_t c_step, int64_t rows, int64_t inner, int64_t width, bool more) {
   int64_t j = 0;
   for (; j + 4 * LANES <= width; j += 4 * LANES)
-    strip<4>(a, a_step, b + j, b_step, c + j, c_step, rows, inner);
+    strip<4>(a, a_step, b + j, b_step, c + j, c_step, rows, inner, more);
   for (; j + LANES <= width; j += LANES)
-    strip<1>(a, a_step, b + j, b_step, c + j, c_step, rows, inner);
+    strip<1>(a, a_step, b + j, b_step, c + j, c_step, rows, inner, more);
   for (; j < width; ++j)
     for (int64_t i = 0; i < rows; ++i) {
-      float sum = 0;
+      float sum = more ? c[i * c_step + j] : 0;
       for (int64_t k = 0; k < inner; ++k) sum += a[i * a_step + k] * b[k * b_step + j];
       c[i * c_step + j] = sum;
     }
 }
 
-// c[k, j] = sum_i a[i, k] b[i, j]: c [inner, width], eight rows of it at a time.
+// c[k, j] = sum_i a[i, k] b[i, j]: c [inner, width], eight rows of it at a time; a's last columns may
+// be beyond them.
 void multiply_across(const float* a, int64_t a_step, const float* b, int64_t b_step, float* c,
                      int64_t c_step, int64_t rows, int64_t inner, int64_t width) {
   int64_t k = 0;
   for (; k < inner; k += 8) {
     const int64_t some = std::min<int64_t>(8, inner - k);
     int64_t j = 0;
-    for (; some == 8 && j + LANES <= width; j += LANES) {
+    for (; j + LANES <= width; j += LANES) {
       Lanes sums[8] = {};
       for (int64_t i = 0; i < rows; ++i) {
         const Lanes right = load(b + i * b_step + j);
         for (int r = 0; r < 8; ++r) sums[r] += a[i * a_step + k + r] * right;
       }
-      for (int r = 0; r < 8; ++r) store(c + (k + r) * c_step + j, sums[r]);
+      for (int64_t r = 0; r < some; ++r) store(c + (k + r) * c_step + j, sums[r]);
     }
     for (; j < width; ++j)
       for (int64_t r = 0; r < some; ++r) {
@@ -95,6 +99,25 @@ void multiply_across(const float* a, int64_t a_step, const float* b, int64_t b_s
       }
   }
 }
+
+// to = before + the sum of a row of products a column, of which inverse tells the place: so many
+// numbers, no more than WIDE lanes.
+template <int WIDE>
+void add_up(const float* before, const float* products, int64_t step, const int32_t* inverse,
+            int64_t rows, int64_t columns, int64_t count, bool rectify, float* to) {
+  float last[WIDE * LANES];
+  const bool whole = count == WIDE * LANES;
+  Lanes sums[WIDE];
+  if (!whole) std::copy_n(before, count, last);
+  for (int j = 0; j < WIDE; ++j) sums[j] = load((whole ? before : last) + j * LANES);
+  for (int64_t c = 0; c < columns; ++c)
+    for (int j = 0; j < WIDE; ++j)
+      sums[j] += load(products + inverse[c * rows] * step + j * LANES);
+  for (int j = 0; j < WIDE; ++j)
+    store((whole ? to : last) + j * LANES, rectify ? rectified(sums[j]) : sums[j]);
+  if (!whole) std::copy_n(last, count, to);
+}
+constexpr decltype(&add_up<1>) ADD_UP[] = {add_up<1>, add_up<2>, add_up<3>, add_up<4>};
 
 // The sum of (scale a + decay b)^2.
 float squared(const float* a, float scale, const float* b, float decay, int64_t width) {
@@ -231,69 +254,74 @@ void pool_back(const float* gradient, int64_t width, const int32_t* inverse, int
 // block outputs at a time, whose products [distinct, block] stay in the cache; rectified or not.
 void project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
              int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
-             const int64_t* counts, const float* start, int64_t block, float* products,
-             int64_t rectify, float* out) {
+             const int64_t* counts, const float* start, int64_t block, int64_t rectify, float* out) {
+  static thread_local Room room;
   std::vector<int64_t> starts(columns + 1);
   for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
+  room.again();
+  float* const products = room.of<float>(starts[columns] * in_lanes(std::min(block, wide)));
 #pragma omp parallel
   {
-    std::vector<float> turned(width * block);
+    std::vector<float> turned;
     for (int64_t first = 0; first < wide; first += block) {
-      const int64_t some = std::min(block, wide - first);
+      const int64_t some = std::min(block, wide - first), step = in_lanes(some);
 #pragma omp for schedule(dynamic, 1)
       for (int64_t c = 0; c < columns; ++c) {
+        turned.assign(width * step, 0.0f);
         for (int64_t k = 0; k < some; ++k)
           for (int64_t j = 0; j < width; ++j)
-            turned[j * some + k] = weight[(first + k) * weight_step + c * width + j];
-        multiply(distinct + starts[c] * width, width, turned.data(), some,
-                 products + starts[c] * some, some, counts[c], width, some);
+            turned[j * step + k] = weight[(first + k) * weight_step + c * width + j];
+        multiply(distinct + starts[c] * width, width, turned.data(), step,
+                 products + starts[c] * step, step, counts[c], width, step, false);
       }
 #pragma omp for schedule(static)
-      for (int64_t r = 0; r < rows; ++r) {
-        const float* before = start + r * wide + first;
-        float* to = out + r * wide + first;
-        int64_t k = 0;
-        for (; k + 4 * LANES <= some; k += 4 * LANES) {
-          Lanes a = load(before + k), b = load(before + k + LANES);
-          Lanes d = load(before + k + 2 * LANES), e = load(before + k + 3 * LANES);
-          for (int64_t c = 0; c < columns; ++c) {
-            const float* from = products + inverse[c * rows + r] * some + k;
-            a += load(from), b += load(from + LANES);
-            d += load(from + 2 * LANES), e += load(from + 3 * LANES);
-          }
-          if (rectify) a = rectified(a), b = rectified(b), d = rectified(d), e = rectified(e);
-          store(to + k, a), store(to + k + LANES, b);
-          store(to + k + 2 * LANES, d), store(to + k + 3 * LANES, e);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t k = 0; k < some; k += 4 * LANES) {
+          const int64_t count = std::min(some - k, 4 * LANES), at = r * wide + first + k;
+          ADD_UP[in_lanes(count) / LANES - 1](start + at, products + k, step, inverse + r, rows,
+                                              columns, count, rectify, out + at);
         }
-        if (k < some) std::copy(before + k, before + some, to + k);
-        for (int64_t c = 0; k < some && c < columns; ++c)
-          add(to + k, products + inverse[c * rows + r] * some + k, some - k);
-        for (; rectify && k < some; ++k) to[k] = rectified(to[k]);
-      }
     }
   }
 }
 
-// The gradients of distinct and weight in project, given that of its output.
+// The gradients of distinct and weight in project, given that of its output: some columns of it
+// after another, which lie beside each other meanwhile.
 void project_back(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
                   int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
                   const int64_t* counts, const float* gradient, float* of_distinct,
                   float* of_weight) {
+  constexpr int64_t BLOCK = 256;
+  static thread_local Room room;
   std::vector<int64_t> starts(columns + 1);
   for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
+  room.again();
+  const bool beside = wide <= BLOCK && wide % LANES == 0;
+  float* const copied = room.of<float>(beside ? 0 : rows * in_lanes(std::min(wide, BLOCK)));
 #pragma omp parallel
   {
     std::vector<float> sums;
+    for (int64_t first = 0; first < std::max<int64_t>(wide, 1); first += BLOCK) {
+      const int64_t some = std::min(BLOCK, wide - first), step = in_lanes(some);
+      if (!beside) {
+#pragma omp for schedule(static)
+        for (int64_t r = 0; r < rows; ++r) {
+          std::copy_n(gradient + r * wide + first, some, copied + r * step);
+          std::fill_n(copied + r * step + some, step - some, 0.0f);
+        }
+      }
+      const float* slopes = beside ? gradient : copied;
 #pragma omp for schedule(dynamic, 1)
-    for (int64_t c = 0; c < columns; ++c) {
-      sums.assign(counts[c] * wide, 0.0f);
-      for (int64_t r = 0; r < rows; ++r)
-        add(sums.data() + (inverse[c * rows + r] - starts[c]) * wide, gradient + r * wide, wide);
-      const float* rows_of_c = distinct + starts[c] * width;
-      multiply(sums.data(), wide, weight + c * width, weight_step, of_distinct + starts[c] * width,
-               width, counts[c], wide, width);
-      multiply_across(sums.data(), wide, rows_of_c, width, of_weight + c * width, columns * width,
-                      counts[c], wide, width);
+      for (int64_t c = 0; c < columns; ++c) {
+        sums.assign(counts[c] * step, 0.0f);
+        for (int64_t r = 0; r < rows; ++r)
+          add(sums.data() + (inverse[c * rows + r] - starts[c]) * step, slopes + r * step, step);
+        multiply(sums.data(), step, weight + first * weight_step + c * width, weight_step,
+                 of_distinct + starts[c] * width, width, counts[c], some, width, first > 0);
+        multiply_across(sums.data(), step, distinct + starts[c] * width, width,
+                        of_weight + (first * columns + c) * width, columns * width, counts[c], some,
+                        width);
+      }
     }
   }
 }

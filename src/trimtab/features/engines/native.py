@@ -194,7 +194,6 @@ class NativeLookup(Lookup):
         """Multiply each column's distinct rows, and add up each row's parts."""
         distinct, start = distinct.contiguous(), start.float().contiguous()
         out = torch.empty_like(start)
-        products = distinct.new_empty(len(distinct), min(len(weight), BLOCK) or 1)
         self.loops.project(
             float_at(distinct),
             long(distinct.shape[1]),
@@ -202,8 +201,7 @@ class NativeLookup(Lookup):
             *self._places(),
             self._counts(),
             float_at(start),
-            long(products.shape[1]),
-            float_at(products),
+            long(BLOCK),
             long(False),
             float_at(out),
         )
