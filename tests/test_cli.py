@@ -1,3 +1,4 @@
+import os
 import re
 import sys
 
@@ -28,3 +29,16 @@ def test_the_version_and_the_help(
             main()
         assert (stopped.value.code or 0) == 0
         assert re.search(says, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("said", "found"), [(None, "3000"), ("7", "7")])
+def test_threads_wait_as_long_as_the_user_says(
+    said: str | None, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if said:
+        monkeypatch.setenv("GOMP_SPINCOUNT", said)
+    monkeypatch.setattr(sys, "argv", ["trimtab", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["GOMP_SPINCOUNT"] == found

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,11 @@ _usual = warnings.formatwarning
 _WRITERS = {".parquet": "write_parquet", ".pq": "write_parquet", ".csv": "write_csv"}
 """How the name of a file of predictions ends, to what writes it."""
 
+SPIN = ("GOMP_SPINCOUNT", "3000")
+"""How long PyTorch's threads wait for each other before they sleep, if the user does not say: some
+tens of microseconds. By default it is milliseconds, in which another process that wants the core
+waits as well, and then one of the threads for that. Read when PyTorch is imported."""
+
 app = typer.Typer(
     help="Train one ranker for every behaviour, and choose the weights between them afterwards.",
     no_args_is_help=True,
@@ -32,6 +38,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line: exit 0 done, 1 it failed, 2 the user's input was wrong."""
     warnings.formatwarning = _spelled
+    os.environ.setdefault(*SPIN)
     try:
         app()
     except TrimtabError as error:
