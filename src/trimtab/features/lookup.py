@@ -91,7 +91,13 @@ class Lookup(ABC):
         weight: Float[Tensor, "out_width in_width"],
         start: Float[Tensor, "rows out_width"],
     ) -> Float[Tensor, "rows out_width"]:
-        """Return ``start + [e_1 .. e_F] @ weight.T``, each distinct row multiplied once."""
+        """Return ``start + [e_1 .. e_F] @ weight.T``, each distinct row multiplied once.
+
+        Parameters
+        ----------
+        start
+            Where it lies the output may lie afterwards.
+        """
 
     @abstractmethod
     def project_back(

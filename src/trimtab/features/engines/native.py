@@ -192,15 +192,14 @@ class NativeLookup(Lookup):
         start: Float[Tensor, "rows out_width"],
     ) -> Float[Tensor, "rows out_width"]:
         """Multiply each column's distinct rows, and add up each row's parts."""
-        distinct, start = distinct.contiguous(), start.float().contiguous()
-        out = torch.empty_like(start)
+        distinct, out = distinct.contiguous(), start.float().contiguous()
         self.loops.project(
             float_at(distinct),
             long(distinct.shape[1]),
             *_matrix(weight),
             *self._places(),
             self._counts(),
-            float_at(start),
+            float_at(out),
             long(BLOCK),
             long(False),
             float_at(out),
