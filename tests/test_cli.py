@@ -35,9 +35,10 @@ def test_the_version_and_the_help(
 def test_threads_wait_as_long_as_the_user_says(
     said: str | None, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    if said:
-        monkeypatch.setenv("GOMP_SPINCOUNT", said)
+    monkeypatch.setenv("GOMP_SPINCOUNT", said or "")  # So that it is put back afterwards.
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if said is None:
+        monkeypatch.delenv("GOMP_SPINCOUNT")
     monkeypatch.setattr(sys, "argv", ["trimtab", "--version"])
     with pytest.raises(SystemExit):
         main()

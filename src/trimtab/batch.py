@@ -118,10 +118,6 @@ class Batches:
         parts = self.rows.split([sum(some) for some in sizes])
         return Batches(parts[0], sizes[0]), Batches(parts[1], sizes[1])
 
-    def to(self, device: torch.device) -> "Batches":
-        """Return the same batches on ``device``."""
-        return Batches(self.rows.to(device), self.sizes)
-
 
 def _split(ids: Ids, sizes: Sequence[int]) -> list[Ids]:
     lengths = ids.lengths.split(sizes)

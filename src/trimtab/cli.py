@@ -38,7 +38,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line: exit 0 done, 1 it failed, 2 the user's input was wrong."""
     warnings.formatwarning = _spelled
-    os.environ.setdefault(*SPIN)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(*SPIN)
     try:
         app()
     except TrimtabError as error:
@@ -322,6 +323,7 @@ def steer(
         trials=trials,
         page=page,
     )
+    request.check()
     loaded = Run.load(run)
     if verify is None:
         if seeds > 1 or loss_weights:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from trimtab.data import seen
 from trimtab.data.columns import Columns, Names
 from trimtab.data.seen import Seen
+from trimtab.training.folder import DAMAGE
 
 NAMES = Names(ids=("user", "item"), numbers=("age",), lists=("tags",), labels=(), weights=())
 
@@ -93,3 +95,19 @@ def test_it_comes_back_from_json() -> None:
     )
     assert again.share(columns(0, 0)) == 0
     assert Seen.restore(None) is None
+
+
+def test_nothing_is_said_on_a_handful_of_rows() -> None:
+    train = columns(seen.ROWS * 10, 0)
+    sample = Seen.of(train, columns(500, 1))
+    few = train.held([(0, 3)] + [(i, i + 1) for i in range(100, 110)])
+    assert sample.share(few) == 0
+    assert sample.share(train.part(0, 2000)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "state", [[1], {}, {"hashes": "zz", "chance": 0}, {"hashes": "00", "chance": 0}], ids=str
+)
+def test_a_damaged_sample_is_among_what_is_damage(state: Any) -> None:
+    with pytest.raises(DAMAGE):
+        Seen.restore(state)

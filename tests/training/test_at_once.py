@@ -166,8 +166,11 @@ def test_a_sum_of_losses_that_is_not_finite_is_said() -> None:
 @pytest.mark.parametrize("content", PLAIN, ids=str)
 def test_several_in_one_call_are_each_for_itself(content: dict[str, Any]) -> None:
     (once, rows, training), (parts, _, _) = start(content), start(content)
-    sizes = [ROWS, 1, ROWS - 30, 0, 2 * ROWS]
+    parts.at_once = in_parts
+    sizes = [ROWS, ROWS - 30, ROWS, 1, ROWS - 30, 0, 50]
     several = Batches(rows.batch(np.random.default_rng(1).permutation(sum(sizes))), sizes)
+    many, _ = several.cut(3)
+    assert len(start(content)[0].at_once(many)) == 3
     losses = [list(updates(once, several, training))]
     losses.append([update(parts, batch, training) for batch in several.split()])
     assert len(losses[0]) == len(losses[1]) == len(sizes)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trimtab.data.read import require
 from trimtab.data.settings import Scalar
-from trimtab.data.spelling import TEXT, spell, spelled, written_numbers
+from trimtab.data.spelling import TEXT, spell, spelled, stated, written_numbers
 from trimtab.errors import DataError, RowError
 
 Values = NDArray[np.float32]
@@ -146,7 +146,7 @@ def _numbers(column: pl.Series, label: LabelColumn) -> NDArray[np.float64]:
         numbers = words.replace_strict(WORDS, default=None, return_dtype=pl.Float64)
         if numbers.null_count() > column.null_count():
             numbers = written_numbers(column)
-        wrong = column.filter(numbers.is_null() & column.is_not_null())
+        wrong = column.filter(numbers.is_null() & stated(column).is_not_null())
         if len(wrong):
             hint = ' Say which value is the positive one: positive = "...".'
             raise DataError(

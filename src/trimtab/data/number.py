@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from trimtab.data.feature import Encoded, FeatureSettings, Learnt, features
-from trimtab.data.spelling import TEXT, written_numbers
+from trimtab.data.spelling import TEXT, stated, written_numbers
 from trimtab.data.vocabulary import MISSING, IdRows
 from trimtab.errors import DataError, RowError
 
@@ -71,7 +71,7 @@ def as_numbers(column: pl.Series) -> tuple[Values, NDArray[np.bool_]]:
         column = _in_microseconds(column).to_physical()
     if column.dtype in TEXT:
         written = written_numbers(column)
-        column = written if written.null_count() == column.null_count() else column
+        column = written if written.null_count() == stated(column).null_count() else column
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
         raise DataError(
             f"features.{column.name}: kind 'number' expects numbers, found {column.dtype} "
@@ -93,7 +93,7 @@ def _what_is_no_number(column: pl.Series) -> str:
     wrong = values = column.drop_nulls()
     kind = "ids" if isinstance(column.dtype, pl.List | pl.Array) else "id"
     if column.dtype in TEXT:
-        wrong = values.filter(written_numbers(values).is_null())
+        wrong = values.filter(written_numbers(values).is_null() & stated(values).is_not_null())
     named = wrong.head(1).to_list()[0]
     if len(wrong) < len(values) / 2:
         return (

@@ -21,9 +21,11 @@ Hashes = NDArray[np.uint64]
 
 ROWS = 4096
 """Hashes that are kept of a training's rows."""
+SURE = 5
+"""Known rows, beyond chance, below which nothing is said."""
 LEAST = 0.05
 """Share of rows, beyond chance, from which on they are said to have been trained on."""
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 _ODD, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
@@ -53,7 +55,8 @@ class Seen:
         """
         kept = earlier.hashes if earlier else np.empty(0, dtype=np.uint64)
         for hashes in _hashes(train):
-            kept = np.unique(np.concatenate([kept, hashes]))[:ROWS]
+            low = hashes if len(kept) < ROWS else hashes[hashes < kept[-1]]
+            kept = np.unique(np.concatenate([kept, low]))[:ROWS]
         known, rows = cls(hashes=kept, chance=0.0)._known(valid)
         return cls(hashes=kept, chance=(known + 1) / (rows + 2))
 
@@ -63,18 +66,24 @@ class Seen:
         if state is None:
             return None
         hashes = np.frombuffer(bytes.fromhex(state["hashes"]), dtype="<u8")
-        return cls(hashes=hashes, chance=state["chance"])
+        return cls(hashes=hashes, chance=float(state["chance"]))
 
     def state(self) -> dict[str, Any]:
         """Return the sample as JSON."""
         return {"hashes": self.hashes.astype("<u8").tobytes().hex(), "chance": self.chance}
 
     def share(self, columns: Columns) -> float:
-        """Estimate the share of rows that were trained on; 0 where it may be chance."""
+        """Estimate the least share of rows that were trained on; 0 where it may be chance.
+
+        Of a log with under ``SURE / ROWS`` of the training rows nothing can be said: too few of its
+        hashes are as low as those that are kept. A row whose ids were too rare for a table row of
+        their own, and have one since (``train --from``), is not known again.
+        """
         known, rows = self._known(columns)
         found, chance = known / max(rows, 1), self.chance
-        noise = 2 * np.sqrt(chance * (1 - chance) / max(rows, 1))
-        return float((found - chance) / (1 - chance)) if found > chance + noise + LEAST else 0.0
+        noise = 3 * np.sqrt(chance * (1 - chance) * rows)
+        told = known > rows * (chance + LEAST) + noise and known >= SURE + rows * chance
+        return float((found - chance) / (1 - chance)) if told else 0.0
 
     def _known(self, columns: Columns) -> tuple[int, int]:
         """Count the rows whose hash is known, and those whose hash is low enough to be."""

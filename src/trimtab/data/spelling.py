@@ -9,9 +9,14 @@ from trimtab.errors import DataError
 TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
+def stated(column: pl.Series) -> pl.Series:
+    """Return text without the spaces around it; null where nothing is left."""
+    return column.cast(pl.String).str.strip_chars().replace("", None)
+
+
 def written_numbers(column: pl.Series) -> pl.Series:
     """Return text as the numbers that it is, as a CSV holds them; null where it is none."""
-    return column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+    return stated(column).cast(pl.Float64, strict=False)
 
 
 def spell(value: Any) -> str:

@@ -8,13 +8,14 @@ extern "C" {
 int64_t find_distinct(const int32_t* wanted, int64_t rows, int64_t columns, const int32_t* offsets,
                       int32_t* distinct, int32_t* inverse, int64_t* counts);
 void gather(const float* table, int64_t width, const int32_t* distinct, int64_t count, float* out);
-void project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
-             int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
-             const int64_t* counts, const float* start, int64_t block, int64_t rectify, float* out);
-void project_back(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
-                  int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
-                  const int64_t* counts, const float* gradient, float* of_distinct,
-                  float* of_weight);
+int64_t project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
+                int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
+                const int64_t* counts, const float* start, int64_t block, int64_t rectify,
+                float* out);
+int64_t project_back(const float* distinct, int64_t width, const float* weight,
+                     int64_t weight_step, int64_t wide, const int32_t* inverse, int64_t rows,
+                     int64_t columns, const int64_t* counts, const float* gradient,
+                     float* of_distinct, float* of_weight);
 void adagrad(float* table, int64_t width, float* squares, const int64_t* blocks, int64_t block_count,
              const int64_t* distinct, int64_t count, const float* gradient, float rate, float decay,
              float longest, float eps);

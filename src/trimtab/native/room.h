@@ -1,4 +1,4 @@
-// Memory that is kept from one step to the next.
+// Memory that is kept from one call to the next.
 #pragma once
 #include <sys/mman.h>
 
@@ -8,7 +8,7 @@
 #include <new>
 #include <vector>
 
-// Numbers that nobody has set yet, kept for the thread's next step: what is given back to the system
+// Numbers that nobody has set yet, kept for the thread's next call: what is given back to the system
 // costs a page fault for every 4 KB when it is asked for again. They lie in huge pages where there
 // are such: rows of products are read at random places, and a place is found faster in a huge page.
 class Room {
@@ -27,6 +27,15 @@ class Room {
       size_ = wanted;
     }
     used_ = 0;
+  }
+  // All that is wanted at once; null where there is no memory for it.
+  template <class Number>
+  Number* only(int64_t count) {
+    try {
+      return again(), of<Number>(count + 1);  // None is not null.
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
   }
   template <class Number>
   Number* of(int64_t count) {

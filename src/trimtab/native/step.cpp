@@ -49,7 +49,7 @@ struct Chain {
 
 extern "C" {
 
-struct Batch {
+struct Batch {  // Or several, one behind the other.
   int64_t rows;
   const int32_t* wanted;  // [rows, columns], each column counted within its own table
   const float* numbers;   // [rows, numbers]
@@ -73,6 +73,10 @@ struct Network {
 }
 
 namespace {
+
+void enough(int64_t memory) {
+  if (!memory) throw std::bad_alloc();
+}
 
 // What the parts of a step hand to each other; all matrices lie in the thread's room.
 class Step {
@@ -116,8 +120,8 @@ class Step {
     read = room.of<float>(count * n.width);
     gather(n.table, n.width, distinct, count, read);
     of_numbers.forward(b.numbers, rows, true);
-    project(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns, counts.data(),
-            first, n.block, true, first);
+    enough(project(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns, counts.data(),
+            first, n.block, true, first));
     bottom.forward(first, rows, false);
     tower.forward(bottom.outs.back(), rows, true);
     const std::vector<int64_t> logit_steps(n.targets, n.targets);
@@ -154,8 +158,8 @@ class Step {
                 of_first);
     of_read = room.of<float>(count * n.width);
     float* const of_ids = room.of<float>(wide * over_ids);
-    project_back(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns,
-                 counts.data(), of_first, of_read, of_ids);
+    enough(project_back(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns,
+                 counts.data(), of_first, of_read, of_ids));
     of_numbers.back(b.numbers, rows, false, true, columns_of(of_first, wide), wide, nullptr);
     for (int64_t j = 0; j < wide; ++j) {
       float* to = slopes[0] + j * over_all;
@@ -209,9 +213,9 @@ extern "C" {
 // Does a step for each of so many batches that lie end to end, of so many rows each; means are of the
 // losses [step, target] before it. Returns how many were done: all, or those before the first whose
 // distinct ids repeat less than repeated times, or with a loss so large that the sum of all might not
-// be finite. That one changes nothing.
+// be finite. That one changes nothing. Returns -1 where there is no memory.
 int64_t plain_steps(const Network* network, const Batch* batches, int64_t count,
-                    const int64_t* sizes, int64_t repeated, float* means) {
+                    const int64_t* sizes, int64_t repeated, float* means) try {
   Batch batch = *batches;
   std::vector<const float*> labels(batch.labels, batch.labels + network->targets);
   batch.labels = labels.data();
@@ -229,5 +233,7 @@ int64_t plain_steps(const Network* network, const Batch* batches, int64_t count,
     for (int64_t t = 0; t < network->targets; ++t) labels[t] += sizes[i] * batch.label_steps[t];
   }
   return count;
+} catch (const std::bad_alloc&) {
+  return -1;
 }
 }

@@ -157,6 +157,8 @@ class Network:
         network, count, rows = ctypes.byref(struct), _Long(len(sizes)), longs(sizes)
         found = float_at(losses)
         done = self._steps(network, ctypes.byref(batch), count, rows, self._repeated, found)
+        if done < 0:
+            raise MemoryError
         return losses[:done]
 
 

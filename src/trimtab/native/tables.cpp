@@ -252,14 +252,16 @@ void pool_back(const float* gradient, int64_t width, const int32_t* inverse, int
 
 // out[r] = start[r] + sum_c weight[:, c] @ distinct[inverse[c, r]], with weight [wide, columns * width],
 // block outputs at a time, whose products [distinct, block] stay in the cache; rectified or not.
-void project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
-             int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
-             const int64_t* counts, const float* start, int64_t block, int64_t rectify, float* out) {
+// Returns 0 where there is no memory for them.
+int64_t project(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
+                int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
+                const int64_t* counts, const float* start, int64_t block, int64_t rectify,
+                float* out) {
   static thread_local Room room;
   std::vector<int64_t> starts(columns + 1);
   for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
-  room.again();
-  float* const products = room.of<float>(starts[columns] * in_lanes(std::min(block, wide)));
+  float* const products = room.only<float>(starts[columns] * in_lanes(std::min(block, wide)));
+  if (!products) return 0;
 #pragma omp parallel
   {
     std::vector<float> turned;
@@ -283,21 +285,22 @@ void project(const float* distinct, int64_t width, const float* weight, int64_t 
         }
     }
   }
+  return 1;
 }
 
 // The gradients of distinct and weight in project, given that of its output: some columns of it
-// after another, which lie beside each other meanwhile.
-void project_back(const float* distinct, int64_t width, const float* weight, int64_t weight_step,
-                  int64_t wide, const int32_t* inverse, int64_t rows, int64_t columns,
-                  const int64_t* counts, const float* gradient, float* of_distinct,
-                  float* of_weight) {
+// after another, which lie beside each other meanwhile. Returns 0 where there is no memory for them.
+int64_t project_back(const float* distinct, int64_t width, const float* weight,
+                     int64_t weight_step, int64_t wide, const int32_t* inverse, int64_t rows,
+                     int64_t columns, const int64_t* counts, const float* gradient,
+                     float* of_distinct, float* of_weight) {
   constexpr int64_t BLOCK = 256;
   static thread_local Room room;
   std::vector<int64_t> starts(columns + 1);
   for (int64_t c = 0; c < columns; ++c) starts[c + 1] = starts[c] + counts[c];
-  room.again();
   const bool beside = wide <= BLOCK && wide % LANES == 0;
-  float* const copied = room.of<float>(beside ? 0 : rows * in_lanes(std::min(wide, BLOCK)));
+  float* const copied = room.only<float>(beside ? 0 : rows * in_lanes(std::min(wide, BLOCK)));
+  if (!copied) return 0;
 #pragma omp parallel
   {
     std::vector<float> sums;
@@ -324,6 +327,7 @@ void project_back(const float* distinct, int64_t width, const float* weight, int
       }
     }
   }
+  return 1;
 }
 
 // One step of row-wise Adagrad on the distinct rows: blocks side by side, a step size each.

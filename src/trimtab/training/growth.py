@@ -118,7 +118,10 @@ class Start:
 
     def seen(self) -> Seen | None:
         """Return the sample of the rows that the earlier run was trained on."""
-        return Seen.restore(checkpoint.load(self.run / MODEL, ())[1].get("seen"))
+        try:
+            return Seen.restore(checkpoint.load(self.run / MODEL, ())[1].get("seen"))
+        except DAMAGE:
+            raise InputError(f"{self.run / MODEL}: damaged; train the run anew.") from None
 
     def keep(self, folder: Path, state: State, settings: RunSettings, grown: Statistics) -> None:
         """Write down what the run in ``folder`` starts from.
@@ -206,7 +209,7 @@ def begin(
         start(folder, settings, prepared.statistics)
     told = started(folder)
     if told is not None:
-        prepared.summary["start"] = told
+        prepared.summary["start"] = {name: told[name] for name in ("run", "key", "new_ids")}
         state.origin = folder / TABLES if settings.training.renew_tables else None
 
 
@@ -225,7 +228,7 @@ def started(folder: Path) -> dict[str, Any] | None:
         facts = json.loads((folder / START).read_text(encoding="utf-8"))
         new = dict(facts["new_ids"])
         kept = {"run": str(facts["run"]), "key": facts["key"], "new_ids": new}
-        return kept | {"seen": facts.get("seen")}
+        return kept | {"seen": Seen.restore(facts.get("seen"))}
     except FileNotFoundError:
         return None
     except DAMAGE:
@@ -235,7 +238,7 @@ def started(folder: Path) -> dict[str, Any] | None:
 def seen_before(folder: Path) -> Seen | None:
     """Return the sample of the rows that were trained on before the run in a folder began."""
     facts = started(folder)
-    return None if facts is None else Seen.restore(facts["seen"])
+    return None if facts is None else facts["seen"]
 
 
 def refuse_grown(folder: Path) -> None:

@@ -38,7 +38,7 @@ def train(
     save
         Called after each evaluation with the state and whether it is the best so far.
     progress
-        Called after each update with the state and its rows.
+        Called after each update with its rows and the state, which may be a few updates further.
 
     Raises
     ------
@@ -47,11 +47,10 @@ def train(
     """
     order = Order(len(rows), settings.batch_rows, settings.seed, buffer_rows=buffer_rows)
     last, since = order.steps * settings.epochs, state.step
-    device = state.model.present.device
     started = time.perf_counter() - state.seconds
     total: dict[str, Tensor] = {}
     for batches in state.batches(rows, order.buffers(state.step, last)):
-        coming = batches.to(device)
+        coming = batches
         while coming and state.stale < settings.patience:
             renew(state, order, settings)
             pause = order.pause(state.step, settings.evaluations)
@@ -82,6 +81,7 @@ def updates(
     state: State, batches: Batches, settings: TrainingSettings
 ) -> Iterator[dict[str, Tensor]]:
     """Do an update a batch, several at once where that is possible; yield what ``update`` gives."""
+    device = state.model.present.device
     for some in batches.single() if state.keep else [batches]:  # An average follows each update.
         done = state.at_once(some)
         state.step += len(done)
@@ -90,7 +90,7 @@ def updates(
         yield from done
         _, left = some.cut(len(done))
         for batch in left.split():
-            yield update(state, batch, settings)
+            yield update(state, batch.to(device), settings)
 
 
 def update(state: State, batch: Batch, settings: TrainingSettings) -> dict[str, Tensor]:

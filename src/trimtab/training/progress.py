@@ -35,7 +35,7 @@ class Progress(ABC):
 
     @abstractmethod
     def advance(self, state: State, rows: int) -> None:
-        """Count one update."""
+        """Count one update; the state may be a few further already."""
 
     @abstractmethod
     def evaluated(self, state: State) -> None:
@@ -149,7 +149,7 @@ class Terminal(Progress):
         print_severity("problem", findings, Console(stderr=True, highlight=False))
 
     def _say(self, text: str) -> None:
-        """Print text as wide as the terminal, or in 80 columns; a path stays in one piece."""
-        width = self.console.width
+        """Print text as wide as the terminal, or in 80 columns, no word apart."""
+        width = self.console.width or 80
         lines = fill(text, width, break_long_words=False, break_on_hyphens=False)
         self.console.print(lines, markup=False)

@@ -164,13 +164,11 @@ def fit(state: State, rows: Columns, settings: RunSettings, stop: Stop) -> None:
     shared, own = step_of(stop.epochs), {name: step_of(at) for name, at in stop.own.items()}
     earlier = [step_of(at) for at in stop.earlier]
     wanted, kept = {shared, *own.values(), *earlier}, {}
-    device = state.model.present.device
     for batches in state.batches(rows, order.buffers(0, max(wanted))):
         renew(state, order, training)
-        coming = batches.to(device)
-        while coming:
+        while batches:
             pause = min(step for step in wanted if step > state.step)
-            now, coming = coming.cut(pause - state.step)
+            now, batches = batches.cut(pause - state.step)
             for _ in updates(state, now, training):
                 pass
             if state.step in wanted:

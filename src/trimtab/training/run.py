@@ -108,6 +108,7 @@ class Run:
             make_room(model, len(facts["served"].get("earlier", ())))
             model.load_state_dict(tensors)
             calibration = saved_calibration(folder, settings, model)
+            seen = Seen.restore(facts.get("seen"))
         except DAMAGE:
             raise RunError(
                 f"{folder}: damaged, or changed after training; train it anew."
@@ -120,7 +121,7 @@ class Run:
             model.eval(),
             calibration=calibration,
             rows=facts["rows"],
-            seen=Seen.restore(facts.get("seen")),
+            seen=seen,
         )
 
     def evaluate(self, data: Any = None) -> dict[str, Any]:

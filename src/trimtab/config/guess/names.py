@@ -73,9 +73,13 @@ NOT_SPENT = {
         "coupon voucher discount discounted saving savings tax fee credit loan balance budget"
     ),
     *_listed("bid limit min max minimum maximum threshold offer offered income salary"),
+    *_listed(
+        "date at days hour count cnt num number rank share ratio rate pct percent views items"
+    ),
+    *_listed("ad ads campaign advertiser seller merchant shop store author creator"),
     *(AMOUNTS_OF_TIME - {"spent"}),
 }
-"""Words of amounts that are known before, or are no money."""
+"""Words of amounts that are known before, are of others than users, or are no money."""
 _TIMES_SPENT = _listed("playtime watchtime dwelltime staytime viewtime play played watched watch")
 HISTORY = re.compile(
     r"hist|history|historical|past|prev|previous|avg|average|mean|ctr|cvr|lifetime|profile|"

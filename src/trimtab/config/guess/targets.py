@@ -190,7 +190,7 @@ def _meaning(target: Guess, targets: Sequence[Guess]) -> str:
     if np.isnan(target.labels[reached]).mean() > 1 - _SURE:
         where = "elsewhere " if given else ""
         meaning.append(f"{where}not known: the log has to say 0 where nothing was spent")
-    return ", " + ", ".join(meaning)
+    return "".join(f", {part}" for part in meaning)
 
 
 def lines(targets: Sequence[Guess]) -> list[Line]:

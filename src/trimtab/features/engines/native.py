@@ -193,7 +193,7 @@ class NativeLookup(Lookup):
     ) -> Float[Tensor, "rows out_width"]:
         """Multiply each column's distinct rows, and add up each row's parts."""
         distinct, out = distinct.contiguous(), start.float().contiguous()
-        self.loops.project(
+        done = self.loops.project(
             float_at(distinct),
             long(distinct.shape[1]),
             *_matrix(weight),
@@ -204,6 +204,7 @@ class NativeLookup(Lookup):
             long(False),
             float_at(out),
         )
+        _enough(done)
         return out
 
     def project_back(
@@ -215,7 +216,7 @@ class NativeLookup(Lookup):
         """Add up the gradients of a column's distinct rows, and multiply these in the cache."""
         distinct, gradient = distinct.contiguous(), gradient.contiguous()
         of_distinct, of_weight = torch.empty_like(distinct), weight.new_empty(weight.shape)
-        self.loops.project_back(
+        done = self.loops.project_back(
             float_at(distinct),
             long(distinct.shape[1]),
             *_matrix(weight),
@@ -225,6 +226,7 @@ class NativeLookup(Lookup):
             float_at(of_distinct),
             float_at(of_weight),
         )
+        _enough(done)
         return of_distinct, of_weight
 
     def _places(self) -> tuple[Any, Any, Any]:
@@ -233,6 +235,11 @@ class NativeLookup(Lookup):
 
     def _counts(self) -> Any:
         return longs(self.counts)
+
+
+def _enough(memory: int) -> None:
+    if not memory:
+        raise MemoryError
 
 
 @dataclass(frozen=True)
