@@ -80,6 +80,8 @@ class Terminal(Progress):
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        if not self.console.width:  # Then it would print nothing.
+            self.console.width = 80
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -150,6 +152,6 @@ class Terminal(Progress):
 
     def _say(self, text: str) -> None:
         """Print text as wide as the terminal, or in 80 columns, no word apart."""
-        width = self.console.width or 80
+        width = self.console.width
         lines = fill(text, width, break_long_words=False, break_on_hyphens=False)
         self.console.print(lines, markup=False)
