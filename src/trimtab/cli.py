@@ -323,7 +323,6 @@ def steer(
         trials=trials,
         page=page,
     )
-    request.check()
     loaded = Run.load(run)
     if verify is None:
         if seeds > 1 or loss_weights:

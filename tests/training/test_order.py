@@ -191,3 +191,21 @@ def test_a_buffer_holds_no_more_than_its_rows() -> None:
         assert sum(array.nbytes for array in held.arrays.values()) < 1.1 * 40_000 / 4
     assert room(rows, None) is None
     assert room(rows, 1) == 1
+
+
+@pytest.mark.parametrize("evaluations", [1, 2, 3, 7, 40, 1000])
+@pytest.mark.parametrize("steps", [1, 2, 5, 17, 40])
+def test_pauses_are_spread_over_an_epoch_and_one_is_at_its_end(
+    steps: int, evaluations: int
+) -> None:
+    order = Order(steps * 10, 10, 0)
+    wanted = [
+        step
+        for step in range(1, 3 * steps + 1)
+        if step * evaluations // steps > (step - 1) * evaluations // steps
+    ]
+    found = [order.pause(0, evaluations)]
+    while found[-1] < 3 * steps:
+        found.append(order.pause(found[-1], evaluations))
+    assert found == wanted
+    assert {steps, 2 * steps, 3 * steps} <= set(found)

@@ -120,8 +120,8 @@ class Step {
     read = room.of<float>(count * n.width);
     gather(n.table, n.width, distinct, count, read);
     of_numbers.forward(b.numbers, rows, true);
-    enough(project(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns, counts.data(),
-            first, n.block, true, first));
+    enough(project(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns,
+                   counts.data(), first, n.block, true, first));
     bottom.forward(first, rows, false);
     tower.forward(bottom.outs.back(), rows, true);
     const std::vector<int64_t> logit_steps(n.targets, n.targets);
@@ -159,7 +159,7 @@ class Step {
     of_read = room.of<float>(count * n.width);
     float* const of_ids = room.of<float>(wide * over_ids);
     enough(project_back(read, n.width, n.weights[0], over_all, wide, inverse, rows, n.columns,
-                 counts.data(), of_first, of_read, of_ids));
+                        counts.data(), of_first, of_read, of_ids));
     of_numbers.back(b.numbers, rows, false, true, columns_of(of_first, wide), wide, nullptr);
     for (int64_t j = 0; j < wide; ++j) {
       float* to = slopes[0] + j * over_all;

@@ -138,6 +138,11 @@ class Network:
             Table rows, each column's of its own table, counted within it.
         sizes
             Rows of each batch; they lie end to end.
+
+        Raises
+        ------
+        MemoryError
+            When there is none left; the weights may be between two steps.
         """
         assert sum(sizes) == len(wanted), (sizes, len(wanted))
         wanted, numbers = wanted.contiguous(), numbers.contiguous()

@@ -42,8 +42,8 @@ def at_once(
 
     That is, in float32 with the engine ``native``: single ids and numbers without tables of the
     targets' own, layers with relu behind each and no more, one bottom, one tower for all rows,
-    binary targets that depend on no other, fixed weights. Python and what it calls are a third of
-    such a step elsewhere; the deeper a model, the less they count.
+    binary targets that depend on no other, fixed weights. Part by part, Python and what it
+    calls are a third of such a step; the deeper a model, the less they count.
     """
     (tower, *others), names = model.towers.values(), list(model.targets)
     hidden = [mlp.linears() for mlp in tower.hidden.values()]

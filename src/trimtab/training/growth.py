@@ -123,7 +123,14 @@ class Start:
         except DAMAGE:
             raise InputError(f"{self.run / MODEL}: damaged; train the run anew.") from None
 
-    def keep(self, folder: Path, state: State, settings: RunSettings, grown: Statistics) -> None:
+    def keep(
+        self,
+        folder: Path,
+        state: State,
+        settings: RunSettings,
+        grown: Statistics,
+        seen: Seen | None,
+    ) -> None:
         """Write down what the run in ``folder`` starts from.
 
         Where its tables are renewed, they go back to where they started: that is kept too.
@@ -131,7 +138,6 @@ class Start:
         before = self.base.statistics.tables
         new = {name: rows - before[name] for name, rows in grown.tables.items()}
         facts: dict[str, Any] = {"run": str(self.run.resolve()), "key": self.base.key}
-        seen = self.seen()
         facts |= {"new_ids": new, "seen": seen and seen.state()}
         write(folder / START, json.dumps(facts, indent=1))
         if settings.training.renew_tables:
@@ -204,8 +210,9 @@ def begin(
         make(folder)
         if source is not None:  # First, so that a killed run never looks like one without a start.
             source.take_over(state, settings)
-            warn_before_training(source.seen(), prepared, source.run)
-            source.keep(folder, state, settings, prepared.statistics)
+            seen = source.seen()
+            warn_before_training(seen, prepared, source.run)
+            source.keep(folder, state, settings, prepared.statistics, seen)
         start(folder, settings, prepared.statistics)
     told = started(folder)
     if told is not None:

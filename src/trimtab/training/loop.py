@@ -50,11 +50,10 @@ def train(
     started = time.perf_counter() - state.seconds
     total: dict[str, Tensor] = {}
     for batches in state.batches(rows, order.buffers(state.step, last)):
-        coming = batches
-        while coming and state.stale < settings.patience:
+        while batches and state.stale < settings.patience:
             renew(state, order, settings)
             pause = order.pause(state.step, settings.evaluations)
-            now, coming = coming.cut(pause - state.step)
+            now, batches = batches.cut(pause - state.step)
             for size, losses in zip(now.sizes, updates(state, now, settings), strict=True):
                 total = {name: total.get(name, 0.0) + loss for name, loss in losses.items()}
                 progress(state, size)

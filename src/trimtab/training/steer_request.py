@@ -52,11 +52,12 @@ class Request:
         places_of(self.measured_by)
 
     def refuse_all(self) -> None:
-        """Raise ``InputError`` where anything is asked for: a verification is of the run itself."""
+        """Raise ``InputError`` where more is asked for: a verification is of the run itself."""
         options = ("weights", "formula", "profile", "against", "search", "maximise", "keep", "save")
         given = [f"--{n}" for n in (*options, "data", "page") if getattr(self, n)]
         if given:
             raise InputError(f"--verify is of the run itself; leave out {' and '.join(given)}.")
+        self.check()
 
     def targets(self) -> list[str]:
         """Return the targets of the front that is asked for."""
